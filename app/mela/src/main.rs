@@ -1,0 +1,2 @@
+//! The Mela binary.
+fn main() {}

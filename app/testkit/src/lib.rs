@@ -1,0 +1,1 @@
+//! What tests share: private Postgres, databases, a driven clock.

@@ -1,0 +1,1 @@
+//! GraphQL: shop and admin parts.

@@ -1,0 +1,1 @@
+//! The storefront: static files embedded in the binary.

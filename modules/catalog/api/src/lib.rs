@@ -1,0 +1,1 @@
+//! Module catalog: its contract.

@@ -1,0 +1,1 @@
+//! Module identity: its implementation.

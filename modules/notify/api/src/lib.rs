@@ -1,0 +1,1 @@
+//! Module notify: its contract.

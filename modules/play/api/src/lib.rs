@@ -1,0 +1,1 @@
+//! Module play: its contract.

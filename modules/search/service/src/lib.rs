@@ -1,0 +1,1 @@
+//! Module search: its implementation.

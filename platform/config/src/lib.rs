@@ -1,0 +1,1 @@
+//! mela.toml + environment + flags.

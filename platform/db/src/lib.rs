@@ -1,0 +1,1 @@
+//! One SQL text on two engines: SQLite with group commit, PostgreSQL with retries.

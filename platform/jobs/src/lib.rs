@@ -1,0 +1,1 @@
+//! Durable job queue: retries, dead letters, schedules.
