@@ -18,7 +18,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Timestamp::from_micros(since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
+        Timestamp::from_micros(
+            since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod env;
 mod error;
+mod event;
 mod id;
 pub mod ids;
 mod money;
@@ -15,6 +16,7 @@ mod time;
 
 pub use env::{Clock, Env, ManualClock, OsRandom, Random, SeededRandom, SystemClock};
 pub use error::{ErrorKind, Fault, Internal};
+pub use event::Event;
 pub use id::{Id, IdError};
 pub use money::{Paise, PaiseError};
 pub use op::{Actor, Op, Role};

@@ -16,7 +16,9 @@ pub struct Paise(pub i64);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PaiseError {
     /// Not digits with at most two decimals.
-    #[error("`{0}` is not an amount: write rupees with at most two decimals, such as 499 or 499.50")]
+    #[error(
+        "`{0}` is not an amount: write rupees with at most two decimals, such as 499 or 499.50"
+    )]
     Malformed(String),
     /// Larger than [`Paise::MAX_AMOUNT`].
     #[error("`{0}` is too large an amount: the limit is ₹10,00,00,00,000")]
@@ -50,9 +52,11 @@ impl Paise {
         }
         let too_large = || PaiseError::TooLarge(text.chars().take(40).collect());
         let whole: i64 = whole.parse().map_err(|_| too_large())?;
-        let cents: i64 =
-            format!("{:0<2}", &fraction[..fraction.len().min(2)]).parse().map_err(|_| malformed())?;
-        let paise = whole.checked_mul(100).and_then(|w| w.checked_add(cents)).ok_or_else(too_large)?;
+        let cents: i64 = format!("{:0<2}", &fraction[..fraction.len().min(2)])
+            .parse()
+            .map_err(|_| malformed())?;
+        let paise =
+            whole.checked_mul(100).and_then(|w| w.checked_add(cents)).ok_or_else(too_large)?;
         if paise > Self::MAX_AMOUNT.0 {
             return Err(too_large());
         }

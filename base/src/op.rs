@@ -42,7 +42,9 @@ pub enum Actor {
 }
 
 /// What a member of staff may do; each role may also do what the ones before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Read orders and catalogue.
@@ -92,6 +94,8 @@ impl Role {
 
     /// The role with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Viewer, Self::Support, Self::Manager, Self::Owner].into_iter().find(|r| r.as_str() == name)
+        [Self::Viewer, Self::Support, Self::Manager, Self::Owner]
+            .into_iter()
+            .find(|r| r.as_str() == name)
     }
 }

@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn what_people_type() {
-        for good in ["98765 43210", "+91-98765-43210", "919876543210", "09876543210", "+91 (98765) 43210"] {
+        for good in
+            ["98765 43210", "+91-98765-43210", "919876543210", "09876543210", "+91 (98765) 43210"]
+        {
             assert_eq!(Phone::parse(good).unwrap().e164(), "+919876543210", "{good}");
         }
         assert_eq!(Phone::parse("+14155550100"), Err(PhoneError::NotIndian));

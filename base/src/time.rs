@@ -100,7 +100,8 @@ impl Timestamp {
 
     /// Reads RFC 3339 (`2026-11-23T10:00:00Z`).
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+            .ok()?;
         i64::try_from(at.unix_timestamp_nanos() / 1_000).ok().map(Self)
     }
 }
@@ -177,8 +178,9 @@ impl serde::Serialize for Timestamp {
 impl<'de> serde::Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(d)?;
-        Self::parse_rfc3339(&text)
-            .ok_or_else(|| serde::de::Error::custom("expected an RFC 3339 time, e.g. 2026-11-23T10:00:00Z"))
+        Self::parse_rfc3339(&text).ok_or_else(|| {
+            serde::de::Error::custom("expected an RFC 3339 time, e.g. 2026-11-23T10:00:00Z")
+        })
     }
 }
 
