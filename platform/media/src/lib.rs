@@ -1,0 +1,1 @@
+//! Uploaded pictures into safe WebP renditions.

@@ -1,0 +1,1 @@
+//! The GST tax invoice as a PDF.
