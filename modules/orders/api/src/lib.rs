@@ -295,6 +295,9 @@ pub trait Orders: Send + Sync {
 
     /// Places the order.
     async fn place_order(&self, op: &Op, request: PlaceOrder) -> Result<Placed, OrderError>;
+    /// The key with which a guest reads this order and its invoice without logging in (as in
+    /// [`Placed::order_key`]). Only for those who may read the order anyway.
+    fn order_key(&self, id: OrderId) -> String;
     /// Tries again to pay an order that waits for its money.
     async fn pay_again(
         &self,
