@@ -4,6 +4,7 @@
 //!   it is being replaced.
 //! - [`DataKey`]: each person's own key; personal data rests only sealed under it, and destroying
 //!   it erases the person from the database and from every backup of it.
+//! - [`Vault`]: keeps those keys in the database, wrapped under the master key.
 //! - [`LookupKey`]: keyed hashes for finding a person by phone, and for keeping one-time codes.
 //! - [`TokenSigner`]: access tokens (compact JWS, EdDSA) and the JWKS that publishes their keys.
 //! - [`password`]: argon2id for staff.
@@ -18,13 +19,17 @@ pub mod password;
 mod recent;
 mod seal;
 mod secret;
+mod store;
 mod token;
+mod vault;
 
 pub use key::{KeyFile, Keyring, MasterKey};
 pub use lookup::{LookupKey, ct_eq, sha256};
 pub use seal::{CryptoError, DataKey};
 pub use secret::Secret;
+pub use store::{MIGRATIONS, STATEMENTS};
 pub use token::{AccessClaims, SigningKey, TokenError, TokenSigner};
+pub use vault::Vault;
 
 /// Lower-case hex of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,9 @@
 use std::fmt;
+use std::sync::Arc;
 
 use mela_base::Env;
 use mela_base::ids::PersonId;
+use mela_db::DbError;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +25,7 @@ pub enum CryptoError {
     Key(String),
     /// The database failed.
     #[error("key store: {0}")]
-    Store(String),
+    Store(#[from] DbError),
 }
 
 /// Sealed bytes: this version byte, 12 bytes of nonce, ciphertext, 16 bytes of tag.
@@ -37,7 +39,9 @@ const TAG: usize = 16;
 /// person it is bound to the ciphertext, so a value that somebody copies into another column, or
 /// another person's row, does not open.
 #[derive(Clone)]
-pub struct DataKey {
+pub struct DataKey(Arc<Parts>);
+
+struct Parts {
     person: PersonId,
     key: LessSafeKey,
     env: Env,
@@ -45,22 +49,22 @@ pub struct DataKey {
 
 impl DataKey {
     pub(crate) fn new(person: PersonId, bytes: &[u8; 32], env: Env) -> Result<Self, CryptoError> {
-        Ok(Self { person, key: aes(bytes)?, env })
+        Ok(Self(Arc::new(Parts { person, key: aes(bytes)?, env })))
     }
 
     /// Whose key it is.
     pub fn person(&self) -> PersonId {
-        self.person
+        self.0.person
     }
 
     /// Seals `plain`; 29 bytes longer than it.
     pub fn seal(&self, aad: &str, plain: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        seal(&self.key, &self.env, &self.context(aad), plain)
+        seal(&self.0.key, &self.0.env, &self.context(aad), plain)
     }
 
     /// Opens what [`DataKey::seal`] made with the same `aad`.
     pub fn open(&self, aad: &str, sealed: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        open(&self.key, &self.context(aad), sealed)
+        open(&self.0.key, &self.context(aad), sealed)
     }
 
     /// Seals text.
@@ -88,7 +92,7 @@ impl DataKey {
     }
 
     fn context(&self, aad: &str) -> Vec<u8> {
-        let mut context = self.person.0.bytes().to_vec();
+        let mut context = self.0.person.0.bytes().to_vec();
         context.extend_from_slice(aad.as_bytes());
         context
     }
@@ -96,7 +100,7 @@ impl DataKey {
 
 impl fmt::Debug for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DataKey({}, ***)", self.person)
+        write!(f, "DataKey({}, ***)", self.0.person)
     }
 }
 
