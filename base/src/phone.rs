@@ -39,9 +39,7 @@ impl Phone {
                 _ => return Err(PhoneError::NotDigits),
             }
         }
-        let national = if international {
-            digits.strip_prefix("91").ok_or(PhoneError::NotIndian)?
-        } else if digits.len() == 12 {
+        let national = if international || digits.len() == 12 {
             digits.strip_prefix("91").ok_or(PhoneError::NotIndian)?
         } else if digits.len() == 11 {
             digits.strip_prefix('0').ok_or(PhoneError::WrongLength)?

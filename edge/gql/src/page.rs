@@ -1,0 +1,81 @@
+//! Cursor connections: one shape for every list.
+
+use async_graphql::SimpleObject;
+use mela_base::{Page, PageRequest};
+
+/// How a list goes on.
+#[derive(SimpleObject, Clone)]
+pub(crate) struct PageInfo {
+    /// More items follow.
+    pub has_next_page: bool,
+    /// Pass this as `after` to get them.
+    pub end_cursor: Option<String>,
+}
+
+/// A connection's content before it is given a type of its own.
+pub(crate) struct Connection<T> {
+    pub(crate) edges: Vec<(String, T)>,
+    pub(crate) has_next: bool,
+}
+
+impl<T> Connection<T> {
+    pub(crate) fn from_page(page: Page<T>) -> Self {
+        Self { edges: page.items, has_next: page.has_next }
+    }
+
+    pub(crate) fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_next_page: self.has_next,
+            end_cursor: self.edges.last().map(|(cursor, _)| cursor.clone()),
+        }
+    }
+}
+
+/// Items per page when the client does not say.
+pub(crate) const DEFAULT_FIRST: i32 = 20;
+
+/// The page that `first` and `after` ask for.
+pub(crate) fn request(first: i32, after: Option<String>) -> PageRequest {
+    PageRequest { first: u32::try_from(first).unwrap_or(1), after }
+}
+
+/// What a list of `first` items costs.
+pub(crate) fn cost(first: i32, child: usize) -> usize {
+    usize::try_from(first.clamp(1, 100)).unwrap_or(1) * child + 1
+}
+
+/// Defines a connection and its edge over one node type, with `nodes` as a short cut.
+macro_rules! connection {
+    ($connection:ident, $edge:ident, $node:ty) => {
+        /// An item and the cursor that continues after it.
+        #[derive(async_graphql::SimpleObject)]
+        pub(crate) struct $edge {
+            /// Pass this as `after` to continue after the item.
+            cursor: String,
+            /// The item.
+            node: $node,
+        }
+
+        /// A part of a list.
+        #[derive(async_graphql::SimpleObject)]
+        pub(crate) struct $connection {
+            /// Items with their cursors.
+            edges: Vec<$edge>,
+            /// The items alone.
+            nodes: Vec<$node>,
+            /// How the list goes on.
+            page_info: $crate::page::PageInfo,
+        }
+
+        impl From<$crate::page::Connection<$node>> for $connection {
+            fn from(list: $crate::page::Connection<$node>) -> Self {
+                let page_info = list.page_info();
+                let nodes = list.edges.iter().map(|(_, node)| node.clone()).collect();
+                let edges =
+                    list.edges.into_iter().map(|(cursor, node)| $edge { cursor, node }).collect();
+                Self { edges, nodes, page_info }
+            }
+        }
+    };
+}
+pub(crate) use connection;
