@@ -243,6 +243,8 @@ pub trait Catalog: Send + Sync {
         product: ProductId,
         page: &PageRequest,
     ) -> Result<Page<Review>, CatalogError>;
+    /// The bytes of a picture's rendition (WebP) by its hash; `None` for unknown or malformed ones.
+    async fn rendition(&self, blob: &str) -> Result<Option<Vec<u8>>, CatalogError>;
     /// Grows with every change that a shopper could see; keys caches of anonymous answers.
     fn version(&self) -> u64;
 
