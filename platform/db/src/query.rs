@@ -1,7 +1,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::pg::PgConn;
-use crate::sql::{Shape, column_types, fixed_count, row_width};
+use crate::sql::{Shape, column_types, fixed_count, row_types};
 use crate::sqlite::SqliteConn;
 use crate::{DbError, Dialect, FromValue, Sql, Value};
 
@@ -191,9 +191,9 @@ impl<'a> Tx<'a> {
     }
 
     /// Runs a statement with `{rows}` for many rows at once: `INSERT INTO t (a, b) VALUES {rows}`,
-    /// or `WITH v(a, b) AS (VALUES {rows}) UPDATE t SET … FROM v WHERE …`. The numbers of the
-    /// rows' parameters follow the fixed ones. Long lists run in several statements. On Postgres
-    /// a `v` column takes its type from the values; one that is NULL in every row needs a CAST.
+    /// or `WITH v(a, b) AS (VALUES {rows ID, BIGINT}) UPDATE t SET … FROM v WHERE …`. Outside of
+    /// an INSERT the columns' types must be told, in the words of the migrations. The numbers of
+    /// the rows' parameters follow the fixed ones. Long lists run in several statements.
     pub fn exec_rows(
         &mut self,
         sql: &Sql,
@@ -272,8 +272,8 @@ impl<'a> Tx<'a> {
         let fixed = fixed_count(sql.text);
         let shape = if sql.text.contains("{list}") {
             Shape::List { fixed, len: 1 }
-        } else if sql.text.contains("{rows}") {
-            Shape::Rows { fixed, rows: 1, types: "n".repeat(row_width(sql.text)) }
+        } else if sql.text.contains("{rows") {
+            Shape::Rows { fixed, rows: 1, types: row_types(sql.text) }
         } else {
             Shape::Plain
         };
@@ -296,7 +296,10 @@ fn chunks<'v>(
     {
         return Err(DbError::other(format_args!("{}: rows of different lengths", sql.name)));
     }
-    let types = column_types(rows, columns);
+    let types = column_types(sql, rows, columns);
+    if types.chars().count() != columns {
+        return Err(DbError::other(format_args!("{}: not as many values as types", sql.name)));
+    }
     let per_chunk = MAX_ROWS.min((MAX_PARAMS - fixed.len()) / columns).max(1);
     Ok(rows
         .chunks(per_chunk)

@@ -52,8 +52,30 @@ impl Key {
     }
 }
 
-/// One letter per column: the kind of the first value that is not NULL.
-pub(crate) fn column_types(rows: &[Vec<Value>], columns: usize) -> String {
+/// The letters of `{rows ID, BIGINT, TEXT}`, if the text declares its columns' types.
+fn declared_types(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("{rows ")?;
+    let (types, _) = rest.split_once('}')?;
+    let letter = |word: &str| match word.trim() {
+        "BOOL" => 'o',
+        "BIGINT" => 'i',
+        "REAL" => 'r',
+        "TEXT" => 't',
+        "BYTES" => 'b',
+        "ID" => 'u',
+        "INSTANT" => 'z',
+        "JSON" => 'j',
+        // Postgres will say what it makes of it.
+        _ => 'n',
+    };
+    Some(types.split(',').map(letter).collect())
+}
+
+/// One letter per column: as declared, or the kind of the first value that is not NULL.
+pub(crate) fn column_types(sql: &Sql, rows: &[Vec<Value>], columns: usize) -> String {
+    if let Some(types) = declared_types(sql.text) {
+        return types;
+    }
     (0..columns)
         .map(|c| {
             let value = rows.iter().filter_map(|r| r.get(c)).find(|v| **v != Value::Null);
@@ -104,10 +126,9 @@ pub(crate) fn expand(sql: &Sql, dialect: Dialect, shape: &Shape) -> Result<Strin
             out
         }
         Shape::Rows { fixed, rows, types } => {
-            let (before, after) = split(sql, "{rows}")?;
-            // Straight into a table the columns give the types; anywhere else the first row must.
-            let values = before.trim_end().trim_end_matches("VALUES").trim_end();
-            let casts = dialect == Dialect::Postgres && !values.ends_with(')');
+            let (before, rest) = split(sql, "{rows")?;
+            let after = rest.split_once('}').map_or("", |(_, after)| after);
+            let casts = dialect == Dialect::Postgres && !is_insert(before);
             let mut out = String::with_capacity(sql.text.len() + rows * types.len() * 6);
             out.push_str(before);
             let mut n = *fixed;
@@ -130,6 +151,11 @@ pub(crate) fn expand(sql: &Sql, dialect: Dialect, shape: &Shape) -> Result<Strin
         Dialect::Sqlite => text,
         Dialect::Postgres => dollars(&text),
     })
+}
+
+/// Straight into a table the columns give the types; anywhere else the first row must.
+fn is_insert(before: &str) -> bool {
+    before.trim_end().trim_end_matches("VALUES").trim_end().ends_with(')')
 }
 
 fn split<'t>(sql: &'t Sql, mark: &str) -> Result<(&'t str, &'t str), DbError> {
@@ -172,6 +198,7 @@ fn placeholders(text: &str) -> HashSet<usize> {
 /// parameters `?1 … ?n` without holes. Returns what is wrong; a module's test wants it empty.
 pub fn check_statements(db: &Db, statements: &[&Sql]) -> Vec<String> {
     let mut wrong = Vec::new();
+    let mut whole = Vec::new();
     let mut names = HashSet::new();
     for sql in statements {
         let mut complain = |text: &str| wrong.push(format!("{}: {text}", sql.name));
@@ -189,14 +216,20 @@ pub fn check_statements(db: &Db, statements: &[&Sql]) -> Vec<String> {
         if used.contains(&0) || (1..=used.len()).any(|n| !used.contains(&n)) {
             complain("parameters must be ?1 … ?n without holes");
         }
-        if sql.text.contains("{list}") && sql.text.contains("{rows}") {
-            complain("{list} and {rows} do not go together");
+        if let Some((before, rest)) = sql.text.split_once("{rows") {
+            if sql.text.contains("{list}") {
+                complain("{list} and {rows} do not go together");
+            }
+            if !is_insert(before) && rest.starts_with('}') {
+                complain("outside of INSERT the rows' types must be told: {rows ID, BIGINT, TEXT}");
+                continue;
+            }
         }
+        whole.push(**sql);
     }
-    let owned: Vec<Sql> = statements.iter().map(|s| **s).collect();
     let prepared = db.write_blocking("db.check_statements", move |tx| {
         let mut wrong = Vec::new();
-        for sql in &owned {
+        for sql in &whole {
             if let Err(error) = tx.check(sql) {
                 wrong.push(format!("{}: {error}", sql.name));
             }
@@ -210,17 +243,15 @@ pub fn check_statements(db: &Db, statements: &[&Sql]) -> Vec<String> {
     wrong
 }
 
-/// How many values a `{rows}` row of this statement has, for [`check_statements`]: the columns
-/// of the parenthesis before `VALUES {rows}`.
-pub(crate) fn row_width(text: &str) -> usize {
-    let before = text.split("{rows}").next().unwrap_or_default();
-    let values = before.trim_end().trim_end_matches("VALUES").trim_end();
-    let values = values.trim_end_matches('(').trim_end();
-    let values = values.strip_suffix("AS").unwrap_or(values).trim_end();
-    values
-        .strip_suffix(')')
-        .and_then(|v| v.rsplit_once('('))
-        .map_or(1, |(_, columns)| columns.split(',').count())
+/// The letters of the `{rows}` of this statement for [`check_statements`]: as declared, or as many
+/// as the parenthesis before `VALUES {rows}` has columns.
+pub(crate) fn row_types(text: &str) -> String {
+    declared_types(text).unwrap_or_else(|| {
+        let before = text.split("{rows").next().unwrap_or_default();
+        let values = before.trim_end().trim_end_matches("VALUES").trim_end();
+        let columns = values.strip_suffix(')').and_then(|v| v.rsplit_once('('));
+        "n".repeat(columns.map_or(1, |(_, columns)| columns.split(',').count()))
+    })
 }
 
 /// How many fixed parameters stand beside the list or the rows.
@@ -266,7 +297,7 @@ mod tests {
             "INSERT INTO t (a, b) VALUES (?1,?2),(?3,?4)"
         );
         assert_eq!(text("SELECT '?1', ?1", Dialect::Postgres, Shape::Plain), "SELECT '?1', $1");
-        assert_eq!(row_width("INSERT INTO t (a, b) VALUES {rows}"), 2);
-        assert_eq!(row_width("WITH v(a, b, c) AS (VALUES {rows}) SELECT 1"), 3);
+        assert_eq!(row_types("INSERT INTO t (a, b) VALUES {rows}"), "nn");
+        assert_eq!(row_types("WITH v(a, b, c) AS (VALUES {rows ID, BIGINT,TEXT}) SELECT 1"), "uit");
     }
 }

@@ -1,5 +1,7 @@
 //! The same behaviour on both engines.
 
+#![allow(clippy::unwrap_used)]
+
 mod group;
 mod migrations;
 mod postgres;
@@ -8,7 +10,7 @@ mod transactions;
 
 use mela_db::{Migration, MigrationSet, Sql};
 
-pub const SET: MigrationSet = MigrationSet {
+pub(crate) const SET: MigrationSet = MigrationSet {
     module: "test",
     migrations: &[Migration::new(
         "001_init",
@@ -30,9 +32,9 @@ pub const SET: MigrationSet = MigrationSet {
     )],
 };
 
-pub const POT_ADD: Sql =
+pub(crate) const POT_ADD: Sql =
     Sql::new("test.pot_add", "INSERT INTO pot (id, name, n) VALUES (?1, ?2, ?3)");
-pub const POT_N: Sql = Sql::new("test.pot_n", "SELECT n FROM pot WHERE name = ?1");
-pub const POT_SET: Sql = Sql::new("test.pot_set", "UPDATE pot SET n = ?2 WHERE name = ?1");
-pub const POT_PLUS: Sql = Sql::new("test.pot_plus", "UPDATE pot SET n = n + ?2 WHERE name = ?1");
-pub const POT_COUNT: Sql = Sql::new("test.pot_count", "SELECT count(*) FROM pot");
+pub(crate) const POT_N: Sql = Sql::new("test.pot_n", "SELECT n FROM pot WHERE name = ?1");
+pub(crate) const POT_PLUS: Sql =
+    Sql::new("test.pot_plus", "UPDATE pot SET n = n + ?2 WHERE name = ?1");
+pub(crate) const POT_COUNT: Sql = Sql::new("test.pot_count", "SELECT count(*) FROM pot");

@@ -21,7 +21,7 @@ const ADD_MANY: Sql =
     Sql::new("test.pot_add_many", "INSERT INTO pot (id, name, n) VALUES {rows} RETURNING name");
 const SET_MANY: Sql = Sql::new(
     "test.pot_set_many",
-    "WITH v(name, n) AS (VALUES {rows}) UPDATE pot SET n = v.n + ?1 FROM v WHERE pot.name = v.name",
+    "WITH v(name, n) AS (VALUES {rows TEXT, BIGINT}) UPDATE pot SET n = v.n + ?1 FROM v WHERE pot.name = v.name",
 );
 
 fn anything() -> impl Strategy<Value = Vec<Value>> {
@@ -185,6 +185,7 @@ fn statements_are_checked() {
             (Sql::new("test.bad", "SELECT nothing FROM pot"), "nothing"),
             (Sql::new("test.bad", "SELECT * FROM pot"), "name the columns"),
             (Sql::new("test.bad", "SELECT n FROM pot WHERE n = ?2"), "without holes"),
+            (Sql::new("test.bad", "WITH v(n) AS (VALUES {rows}) SELECT n FROM v"), "types"),
             (Sql::new("bad", "SELECT n FROM pot"), "module."),
         ] {
             let wrong = check_statements(&t.db, &[&bad]).join("\n");
