@@ -1,0 +1,5 @@
+//! The ledger on both engines.
+
+mod ledger;
+mod races;
+mod world;
