@@ -38,6 +38,7 @@ async fn destroy(t: &TestDb, v: &Vault, person: PersonId) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_prepares() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         assert_eq!(check_statements(&t.db, STATEMENTS), Vec::<String>::new());
     })
     .await;
@@ -46,6 +47,7 @@ async fn every_statement_prepares() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_made_by_one_process_opens_in_another() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let (one, other) = (vault(t, ring(1, None)), vault(t, ring(1, None)));
         let person = t.env.new_id::<PersonId>();
         let sealed = create(t, &one, person).await.seal_str("person.name", "Asha").unwrap();
@@ -63,6 +65,7 @@ async fn a_key_made_by_one_process_opens_in_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroyed_key_is_gone_everywhere() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let (one, other) = (vault(t, ring(1, None)), vault(t, ring(1, None)));
         let person = t.env.new_id::<PersonId>();
         create(t, &one, person).await;
@@ -84,6 +87,7 @@ async fn a_destroyed_key_is_gone_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destruction_that_is_rolled_back_loses_nothing() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let v = vault(t, ring(1, None));
         let person = t.env.new_id::<PersonId>();
         create(t, &v, person).await;
@@ -105,6 +109,7 @@ async fn a_destruction_that_is_rolled_back_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creation_that_is_rolled_back_leaves_no_key_behind() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let v = vault(t, ring(1, None));
         let person = t.env.new_id::<PersonId>();
         let inner = v.clone();
@@ -129,6 +134,7 @@ async fn a_creation_that_is_rolled_back_leaves_no_key_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_keys_with_one_statement() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let v = vault(t, ring(1, None));
         let mut persons: Vec<PersonId> = Vec::new();
         for _ in 0..5 {
@@ -152,6 +158,7 @@ async fn many_keys_with_one_statement() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_master_key_can_be_changed() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let old = vault(t, ring(1, None));
         let mut sealed = Vec::new();
         for _ in 0..5 {
@@ -186,6 +193,7 @@ async fn the_master_key_can_be_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_keys_are_shared_and_rotate() {
     on_both(&[MIGRATIONS], async |t| {
+        let t = &t;
         let signer = |keys| TokenSigner::new(t.env.clone(), "https://shop", "shop", keys).unwrap();
         let (a, b) = (vault(t, ring(1, None)), vault(t, ring(1, None)));
         let (va, vb) = (a.clone(), b.clone());
