@@ -6,17 +6,20 @@
 mod env;
 mod error;
 mod event;
+mod gstin;
 mod id;
 pub mod ids;
 mod money;
 mod op;
 mod page;
 mod phone;
+pub mod pincode;
 mod time;
 
 pub use env::{Clock, Env, ManualClock, OsRandom, Random, SeededRandom, SystemClock};
 pub use error::{ErrorKind, Fault, Internal};
 pub use event::Event;
+pub use gstin::{Gstin, GstinError};
 pub use id::{Id, IdError};
 pub use money::{Paise, PaiseError};
 pub use op::{Actor, Op, Role};
