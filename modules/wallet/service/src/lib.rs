@@ -15,6 +15,7 @@
 //! An error of a method that works inside a transaction spoils that transaction: hand it on, or
 //! call within [`mela_db::Tx::attempt`].
 
+mod jobs;
 mod rules;
 mod service;
 mod store;

@@ -46,10 +46,10 @@ pub(crate) fn check_amount(amount: i64) -> Result<(), WalletError> {
 
 /// The transfers to book, in the order of their ids so that two callers never wait for each other
 /// in a circle. The same one twice counts once.
-pub(crate) fn check<'t>(
-    transfers: &'t [Transfer],
+pub(crate) fn check(
+    transfers: &[Transfer],
     merging: bool,
-) -> Result<BTreeMap<TransferId, &'t Transfer>, WalletError> {
+) -> Result<BTreeMap<TransferId, &Transfer>, WalletError> {
     let mut out = BTreeMap::new();
     for t in transfers {
         check_amount(t.amount)?;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use mela_base::ids::{HoldId, PersonId, TransferId};
 use mela_base::{Actor, Env, Id, Op, Page, PageRequest, Role, Timestamp};
+use mela_bus::{Bus, EventRow};
 use mela_db::{Db, Tx};
 use mela_wallet_api::{
     Account, Balance, CoinsChanged, Entry, Hold, LedgerCheck, Transfer, TransferCode, Wallet,
@@ -10,7 +11,7 @@ use mela_wallet_api::{
 };
 
 use crate::rules::{self, invalid};
-use crate::store;
+use crate::{jobs, store};
 
 /// Expired holds that one transaction gives back, so that it stays short.
 const LAPSE_AT_ONCE: i64 = 100;
@@ -28,14 +29,19 @@ impl WalletService {
         Self { db, env }
     }
 
+    /// Listens to what concerns the ledger.
+    pub fn subscribe(&self, bus: &Bus) {
+        jobs::subscribe(self, bus);
+    }
+
+    pub(crate) async fn merge(&self, from: PersonId, to: PersonId) -> Result<(), WalletError> {
+        let this = self.clone();
+        self.db.write("wallet.merge", move |tx| this.merge_in(tx, from, to)).await
+    }
+
     /// Inside a transaction: all coins of `from`, held ones with their holds, are `to`'s from now
     /// on, and so are coins that `from` is still to get. Repeating it changes nothing.
-    pub fn merge_in(
-        &self,
-        tx: &mut Tx<'_>,
-        from: PersonId,
-        to: PersonId,
-    ) -> Result<(), WalletError> {
+    fn merge_in(&self, tx: &mut Tx<'_>, from: PersonId, to: PersonId) -> Result<(), WalletError> {
         if from == to {
             return Ok(());
         }
@@ -67,8 +73,10 @@ impl WalletService {
                     lapsed.sort_by_key(|h| h.account);
                     for hold in &lapsed {
                         store::take_held(tx, hold.account, hold.amount)?;
-                        this.changed(tx, hold.person)?;
                     }
+                    let mut persons: Vec<_> = lapsed.iter().map(|h| h.person).collect();
+                    persons.dedup();
+                    this.announce(tx, &persons)?;
                     Ok::<_, WalletError>(lapsed.len() as u64)
                 })
                 .await?;
@@ -100,7 +108,9 @@ impl WalletService {
                 transfers.remove(&id);
             }
         }
-        for change in rules::changes(transfers.into_values()).into_values() {
+        let changes = rules::changes(transfers.into_values());
+        let mut changed = Vec::with_capacity(changes.len());
+        for change in changes.into_values() {
             let person = change.person;
             if change.net > 0 {
                 let merged = store::add_coins(tx, person, change.net)?;
@@ -113,9 +123,9 @@ impl WalletService {
                 let available = store::balance(tx, person)?.available;
                 return Err(WalletError::NotEnoughCoins { available });
             }
-            self.changed(tx, person)?;
+            changed.push(person);
         }
-        Ok(())
+        self.announce(tx, &changed)
     }
 
     fn follow(
@@ -137,9 +147,12 @@ impl WalletService {
         self.post(tx, &[transfer], true)
     }
 
-    fn changed(&self, tx: &mut Tx<'_>, person_id: PersonId) -> Result<(), WalletError> {
-        let _ = (tx, CoinsChanged { person_id });
-        Ok(())
+    fn announce(&self, tx: &mut Tx<'_>, persons: &[PersonId]) -> Result<(), WalletError> {
+        let events: Result<Vec<_>, _> = persons
+            .iter()
+            .map(|person| EventRow::new(&CoinsChanged { person_id: *person }))
+            .collect();
+        Ok(mela_bus::emit_all(tx, &self.env, &events?)?)
     }
 }
 
@@ -246,7 +259,7 @@ impl Wallet for WalletService {
             let available = store::balance(tx, hold.person)?.available;
             return Err(WalletError::NotEnoughCoins { available });
         }
-        self.changed(tx, hold.person)
+        self.announce(tx, &[hold.person])
     }
 
     fn redeem_hold_in(&self, tx: &mut Tx<'_>, hold: HoldId) -> Result<bool, WalletError> {
@@ -268,14 +281,14 @@ impl Wallet for WalletService {
         if store::insert_transfers(tx, &row, now)?.is_empty() {
             return Err(WalletError::TransferDiffers);
         }
-        self.changed(tx, ended.person)?;
+        self.announce(tx, &[ended.person])?;
         Ok(true)
     }
 
     fn release_hold_in(&self, tx: &mut Tx<'_>, hold: HoldId) -> Result<(), WalletError> {
         if let Some(ended) = store::release_hold(tx, hold)? {
             store::take_held(tx, ended.account, ended.amount)?;
-            self.changed(tx, ended.person)?;
+            self.announce(tx, &[ended.person])?;
         }
         Ok(())
     }
