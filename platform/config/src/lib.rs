@@ -17,7 +17,6 @@ mod load;
 mod rule;
 mod settings;
 
-pub use check::{is_gstin, is_state_code};
 pub use load::{ConfigError, Inputs, Problem};
 pub use mela_crypto::Secret;
 pub use settings::{
@@ -26,7 +25,35 @@ pub use settings::{
     ServerConfig, ShippingConfig, ShipwayConfig, ShopConfig, SmsConfig,
 };
 
+use mela_base::Env;
+use mela_crypto::{CryptoError, KeyFile, Keyring, MasterKey};
+
 use rule::Kind;
+
+/// The master keys as they were opened, and the key file if one was used.
+#[derive(Debug)]
+pub struct OpenedKeys {
+    /// Current and previous master key.
+    pub keyring: Keyring,
+    /// What is to be told about the key file: that it was made now, that others may read it.
+    pub file: Option<KeyFile>,
+}
+
+impl SecurityConfig {
+    /// The master keys: those set, or that of the key file, which is made if there is none.
+    pub fn open_keys(&self, env: &Env) -> Result<OpenedKeys, CryptoError> {
+        let given =
+            |text: &Secret| (!text.is_empty()).then(|| MasterKey::parse(text.expose())).transpose();
+        let (current, file) = match given(&self.master_key)? {
+            Some(key) => (key, None),
+            None => {
+                let file = MasterKey::load_or_create(&self.master_key_file, env)?;
+                (file.key.clone(), Some(file))
+            }
+        };
+        Ok(OpenedKeys { keyring: Keyring::new(current, given(&self.master_key_previous)?)?, file })
+    }
+}
 
 impl Config {
     /// Reads, merges and checks everything.

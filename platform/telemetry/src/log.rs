@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -32,12 +32,12 @@ pub enum TelemetryError {
     Setup(String),
 }
 
-/// Lines that may wait for a slow reader; more are dropped and counted.
-const WAITING: usize = 16_384;
+/// Lines and bytes that may wait for a slow reader; more are dropped and counted.
+const WAITING_LINES: usize = 16_384;
+const WAITING_BYTES: usize = 16 << 20;
 
 /// Keeps the writing thread; when dropped, what waits is written first.
 pub struct LogGuard {
-    lines: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
     writer: LineWriter,
 }
@@ -46,13 +46,8 @@ pub struct LogGuard {
 pub fn init(format: LogFormat, level: &str) -> Result<LogGuard, TelemetryError> {
     let filter = EnvFilter::try_new(level)
         .map_err(|_| TelemetryError::Level(level.chars().take(80).collect()))?;
-    let (sender, receiver) = sync_channel(WAITING);
-    let thread = std::thread::Builder::new()
-        .name("log".into())
-        .spawn(move || write_lines(&receiver, io::stderr()))
-        .map_err(|e| TelemetryError::Setup(e.to_string()))?;
-    let slot = Arc::new(Mutex::new(Some(sender.clone())));
-    let writer = LineWriter { lines: slot, dropped: Arc::default() };
+    let guard = LogGuard::start(io::stderr())?;
+    let writer = guard.writer.clone();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer.clone());
     let done = match format {
         LogFormat::Pretty => builder
@@ -62,10 +57,23 @@ pub fn init(format: LogFormat, level: &str) -> Result<LogGuard, TelemetryError> 
         LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
     done.map_err(|e| TelemetryError::Setup(e.to_string()))?;
-    Ok(LogGuard { lines: Some(sender), thread: Some(thread), writer })
+    Ok(guard)
 }
 
 impl LogGuard {
+    fn start(out: impl Write + Send + 'static) -> Result<Self, TelemetryError> {
+        let (sender, receiver) = sync_channel(WAITING_LINES);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&waiting);
+        let thread = std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || write_lines(&receiver, &taken, out))
+            .map_err(|e| TelemetryError::Setup(e.to_string()))?;
+        let lines = Arc::new(Mutex::new(Some(sender)));
+        let writer = LineWriter { lines, waiting, dropped: Arc::default() };
+        Ok(Self { thread: Some(thread), writer })
+    }
+
     /// Publishes how many lines were dropped.
     pub fn publish(&self, metrics: &Metrics) {
         let dropped = Arc::clone(&self.writer.dropped);
@@ -83,14 +91,13 @@ impl Drop for LogGuard {
     fn drop(&mut self) {
         // The thread ends when the last sender is gone.
         self.writer.lines.lock().take();
-        self.lines.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn write_lines(lines: &Receiver<Vec<u8>>, mut out: impl Write) {
+fn write_lines(lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize, mut out: impl Write) {
     while let Ok(first) = lines.recv() {
         // What waits goes out in one write.
         let mut batch = first;
@@ -100,6 +107,7 @@ fn write_lines(lines: &Receiver<Vec<u8>>, mut out: impl Write) {
             batch.extend_from_slice(&more);
         }
         let _ = out.write_all(&batch);
+        waiting.fetch_sub(batch.len(), Relaxed);
     }
     let _ = out.flush();
 }
@@ -107,6 +115,7 @@ fn write_lines(lines: &Receiver<Vec<u8>>, mut out: impl Write) {
 #[derive(Clone)]
 struct LineWriter {
     lines: Arc<Mutex<Option<SyncSender<Vec<u8>>>>>,
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -114,7 +123,14 @@ struct LineWriter {
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let sent = match self.lines.lock().as_ref() {
-            Some(lines) => lines.try_send(line.to_vec()).is_ok(),
+            Some(lines) => {
+                let room = self.waiting.fetch_add(line.len(), Relaxed) < WAITING_BYTES;
+                let sent = room && lines.try_send(line.to_vec()).is_ok();
+                if !sent {
+                    self.waiting.fetch_sub(line.len(), Relaxed);
+                }
+                sent
+            }
             None => io::stderr().write_all(line).is_ok(),
         };
         if !sent {
@@ -193,5 +209,55 @@ impl<'a> MakeWriter<'a> for Capture {
     type Writer = Self;
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_written_when_the_guard_goes() {
+        let out = Capture::default();
+        let guard = LogGuard::start(out.clone()).unwrap();
+        let mut writer = guard.writer.clone();
+        (0..1_000).for_each(|i| writeln!(writer, "line {i}").unwrap());
+        drop(guard);
+        assert_eq!(out.lines().len(), 1_000);
+        assert_eq!(writer.dropped.load(Relaxed), 0);
+    }
+
+    /// Writes nothing until it is let go.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(line.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_stuck_costs_lines_but_neither_time_nor_memory() {
+        let (let_go, stuck) = channel();
+        let guard = LogGuard::start(Stuck(stuck)).unwrap();
+        let mut writer = guard.writer.clone();
+        let line = vec![b'x'; 1 << 20];
+        (0..200).for_each(|_| writer.write_all(&line).unwrap());
+        assert!(writer.waiting.load(Relaxed) <= WAITING_BYTES + line.len());
+        assert!(writer.dropped.load(Relaxed) > 100);
+        drop(let_go);
+        drop(guard);
+    }
+
+    #[test]
+    fn a_wrong_level_is_refused_with_what_would_be_right() {
+        let error = init(LogFormat::Json, "info,=x=").err().unwrap().to_string();
+        assert!(error.contains("warn, info"), "{error}");
     }
 }

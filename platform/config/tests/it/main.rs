@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use mela_base::{Env, Id};
 use mela_config::{Config, ConfigError, Inputs, LogFormat, Mode, Role, reference_markdown};
 use proptest::prelude::*;
 
@@ -155,6 +156,22 @@ fn what_does_not_fit_together_is_refused() {
         assert!(all.len() == 1 && all[0].contains(part) && all[0].contains(key), "{all:?}");
         assert!(key != "security.master_key" || !all[0].contains("short"), "{all:?}");
     }
+}
+
+#[test]
+fn the_master_key_comes_from_the_setting_or_from_a_file_that_is_made() {
+    let env = Env::system();
+    let dir = std::env::temp_dir().join(format!("mela-config-{}", env.new_id::<Id>()));
+    let mut inputs =
+        Inputs { flags: pairs(&[("data.dir", &dir.to_string_lossy())]), ..Inputs::default() };
+    let open = |inputs: &Inputs| Config::load(inputs).unwrap().security.open_keys(&env).unwrap();
+    let (first, second) = (open(&inputs), open(&inputs));
+    assert!(first.file.unwrap().created && !second.file.unwrap().created);
+    assert_eq!(first.keyring.current_id(), second.keyring.current_id());
+    inputs.flags.push(("security.master_key".into(), "ab".repeat(32)));
+    let set = open(&inputs);
+    assert!(set.file.is_none() && set.keyring.current_id() != first.keyring.current_id());
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 const PRODUCTION: &str = "
