@@ -246,13 +246,15 @@ impl Hooks {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A millisecond apart, so that the reversed order is also the order of arrival.
+    /// One after the other, so that the reversed order is also the order of arrival.
     pub(crate) fn release_held(&self, world: &Arc<World>) {
         let held = std::mem::take(&mut *self.held.lock());
-        let now_ms = world.clock.now_ms();
-        for (after, delivery) in held.into_iter().rev().enumerate() {
-            world.agenda.at(now_ms + after as i64 * 20, Act::Deliver(Box::new(delivery)));
-        }
+        let world = world.clone();
+        tokio::spawn(async move {
+            for delivery in held.into_iter().rev() {
+                attempt(&world, delivery).await;
+            }
+        });
     }
 
     /// Sends a logged event again, with the same id.
