@@ -162,12 +162,27 @@ impl Server {
         Ok(server)
     }
 
-    /// The server that an earlier process has started, if it answers.
+    /// The server that an earlier process has started, if it lives. A busy one that cannot answer
+    /// now lives: others use it.
     fn found(dir: &Path) -> Option<Self> {
         let port = fs::read_to_string(dir.join("port")).ok()?.trim().parse().ok()?;
         let dir = dir.canonicalize().ok()?;
         let server = Self { bin: find_bin().ok()?, dir, owner: unprivileged().ok()?, port };
-        postgres_script(&server.url(), "SELECT 1").ok().map(|()| server)
+        for _ in 0..40 {
+            match postgres_script(&server.url(), "SELECT 1") {
+                Ok(()) => return Some(server),
+                // Too many connections, or just starting; anything else is no server.
+                Err(e)
+                    if ["53300", "57P03", "timed out"]
+                        .iter()
+                        .any(|t| e.to_string().contains(t)) =>
+                {
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     fn data(&self) -> PathBuf {

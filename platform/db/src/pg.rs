@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mela_base::{Env, Id, Timestamp};
-use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, NoTls, Statement};
+use tokio::runtime::Runtime;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::query::Conn;
 use crate::queue::Queue;
@@ -31,14 +32,11 @@ pub(crate) struct PgConfig {
 
 impl PgConfig {
     /// Connects without TLS: the database is reached by a unix socket or a private network.
+    /// Only on a thread that runs no other runtime.
     pub(crate) fn connect(&self) -> Result<PgConn, DbError> {
-        let mut config: postgres::Config =
+        let mut config: tokio_postgres::Config =
             self.url.parse().map_err(|_| DbError::unavailable("the Postgres URL is malformed"))?;
         config.application_name("mela").connect_timeout(Duration::from_secs(5));
-        let failed = |e: postgres::Error| {
-            DbError::unavailable(format_args!("cannot connect to Postgres: {}", reason(&e)))
-        };
-        let mut client = config.connect(NoTls).map_err(failed)?;
         // Reads are statements on their own; only BEGIN READ WRITE may change anything.
         let mut setup = "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s';
              SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_read_only = on;"
@@ -46,24 +44,56 @@ impl PgConfig {
         if let Some(schema) = &self.schema {
             setup.push_str(&format!("SET search_path TO \"{}\";", schema.replace('"', "")));
         }
-        client.batch_execute(&setup).map_err(failed)?;
-        Ok(PgConn { client, statements: HashMap::new(), broken: false })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| DbError::unavailable(format_args!("no runtime for Postgres: {e}")))?;
+        let connected = runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await?;
+            // Driven whenever this thread waits for an answer. Its error is the client's as well.
+            tokio::spawn(async move { drop(connection.await) });
+            client.batch_execute(&setup).await.map(|()| client)
+        });
+        let client = connected.map_err(|e| {
+            DbError::unavailable(format_args!("cannot connect to Postgres: {}", reason(&e)))
+        })?;
+        Ok(PgConn { runtime, client, statements: HashMap::new(), begin: None, broken: false })
     }
 }
 
 pub(crate) struct PgConn {
+    runtime: Runtime,
     client: Client,
     statements: HashMap<Key, Statement>,
+    /// The BEGIN of a transaction that has not said anything yet. It goes out together with the
+    /// first statement, which saves a round trip; a transaction that says nothing costs nothing.
+    begin: Option<&'static str>,
     /// Not to be used again.
     broken: bool,
 }
 
 impl PgConn {
+    fn send<T>(
+        &mut self,
+        name: &str,
+        request: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, DbError> {
+        let (begin, client) = (self.begin.take(), &self.client);
+        let result = self.runtime.block_on(async {
+            match begin {
+                None => request(client).await,
+                Some(begin) => {
+                    let begin = client.batch_execute(begin);
+                    let (begun, result) = tokio::join!(biased; begin, request(client));
+                    begun.and(result)
+                }
+            }
+        });
+        result.map_err(|e| self.failed(name, &e))
+    }
+
     pub(crate) fn script(&mut self, text: &str) -> Result<(), DbError> {
-        match self.client.batch_execute(text) {
-            Ok(()) => Ok(()),
-            Err(e) => Err(self.failed("script", &e)),
-        }
+        self.send("script", async |client| client.batch_execute(text).await)
     }
 
     fn dead(&self) -> bool {
@@ -76,10 +106,7 @@ impl PgConn {
             return Ok(statement.clone());
         }
         let text = expand(sql, Dialect::Postgres, shape)?;
-        let statement = match self.client.prepare(&text) {
-            Ok(statement) => statement,
-            Err(e) => return Err(self.failed(sql.name, &e)),
-        };
+        let statement = self.send(sql.name, async |client| client.prepare(&text).await)?;
         if keep {
             if self.statements.len() >= STATEMENTS {
                 self.statements.clear();
@@ -113,10 +140,7 @@ impl PgConn {
         let statement = self.ready(sql, shape, params.len(), keep)?;
         let bound: Vec<Bound<'_>> = params.iter().map(|v| Bound(v)).collect();
         let refs: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|b| b as _).collect();
-        let rows = match self.client.query(&statement, &refs) {
-            Ok(rows) => rows,
-            Err(e) => return Err(self.failed(sql.name, &e)),
-        };
+        let rows = self.send(sql.name, async |client| client.query(&statement, &refs).await)?;
         rows.iter()
             .map(|row| {
                 let values = (0..row.len())
@@ -142,17 +166,14 @@ impl PgConn {
         let statement = self.ready(sql, shape, params.len(), keep)?;
         let bound: Vec<Bound<'_>> = params.iter().map(|v| Bound(v)).collect();
         let refs: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|b| b as _).collect();
-        match self.client.execute(&statement, &refs) {
-            Ok(changed) => Ok(changed),
-            Err(e) => Err(self.failed(sql.name, &e)),
-        }
+        self.send(sql.name, async |client| client.execute(&statement, &refs).await)
     }
 
     pub(crate) fn check(&mut self, sql: &Sql, shape: &Shape) -> Result<(), DbError> {
         self.prepare(sql, shape, false).map(drop)
     }
 
-    fn failed(&mut self, name: &str, e: &postgres::Error) -> DbError {
+    fn failed(&mut self, name: &str, e: &tokio_postgres::Error) -> DbError {
         // After a migration under a running server, the old plans are of no use.
         if e.as_db_error().is_some_and(|d| d.message().contains("cached plan")) {
             self.statements.clear();
@@ -167,14 +188,14 @@ impl PgConn {
     }
 }
 
-fn reason(e: &postgres::Error) -> String {
+fn reason(e: &tokio_postgres::Error) -> String {
     match e.as_db_error() {
         Some(d) => format!("{} ({})", d.message(), d.code().code()),
         None => e.source().map_or_else(|| e.to_string(), ToString::to_string),
     }
 }
 
-fn error(name: &str, e: &postgres::Error) -> DbError {
+fn error(name: &str, e: &tokio_postgres::Error) -> DbError {
     let Some(d) = e.as_db_error() else {
         if e.is_closed() || e.source().is_some_and(|s| s.is::<std::io::Error>()) {
             return DbError::unavailable("the connection to Postgres was lost");
@@ -387,23 +408,21 @@ pub(crate) fn worker(
 
 /// Runs the closure once. The last value says that running it again can help and is safe.
 fn attempt(c: &mut PgConn, shared: &Shared, work: &mut Work) -> (bool, Result<(), DbError>, bool) {
-    let begin = match work.kind {
+    c.begin = match work.kind {
         Kind::Read => None,
         Kind::Snapshot => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         Kind::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
     };
-    if let Some(begin) = begin
-        && let Err(error) = c.script(begin)
-    {
-        let again = c.dead();
-        return (false, Err(error), again);
-    }
     let mut tx = Tx::new(Conn::Postgres(c));
     let ok = shared.run(work, &mut tx);
     let wakes = tx.wakes;
     let failed = tx.query.failed.take();
     let again = matches!(failed, Some(DbError::Serialization)) || (failed.is_some() && c.dead());
-    if begin.is_none() {
+    let silent = c.begin.take().is_some();
+    if silent || work.kind == Kind::Read {
+        if ok {
+            shared.wake(wakes);
+        }
         return (ok, Ok(()), again && !ok);
     }
     if !ok {

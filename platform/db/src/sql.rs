@@ -76,6 +76,10 @@ pub(crate) fn column_types(sql: &Sql, rows: &[Vec<Value>], columns: usize) -> St
     if let Some(types) = declared_types(sql.text) {
         return types;
     }
+    // One text per number of rows where the table itself tells the types.
+    if sql.text.split_once("{rows").is_some_and(|(before, _)| is_insert(before)) {
+        return "n".repeat(columns);
+    }
     (0..columns)
         .map(|c| {
             let value = rows.iter().filter_map(|r| r.get(c)).find(|v| **v != Value::Null);

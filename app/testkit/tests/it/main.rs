@@ -58,9 +58,13 @@ fn a_server_of_ones_own_stops_when_dropped() {
     assert!(matches!(postgres_script(&url, "SELECT 1"), Err(DbError::Unavailable(_))));
     let lost = db.write_blocking("kit.put", |tx| tx.exec(&PUT, &params![1]));
     assert!(lost.unwrap_err().is_unavailable());
-    // The same folder serves again, with fresh data.
+    // The same folder serves again, with fresh data, even if a killed test has left a server in it.
+    let left = PrivatePostgres::start(&dir, false).unwrap();
+    let left_url = left.url();
+    std::mem::forget(left);
     let again = PrivatePostgres::start(&dir, false).unwrap();
     assert!(postgres_script(&again.url(), "SELECT 1 FROM kit").is_err());
+    assert!(postgres_script(&left_url, "SELECT 1").is_err());
     drop(again);
     std::fs::remove_dir_all(dir).unwrap();
 }
