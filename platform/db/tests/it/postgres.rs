@@ -40,8 +40,10 @@ async fn a_deadlock_is_run_again() {
         let n = t.db.read("t", move |q| q.one(&POT_N, &params![name])?.get::<i64>(0)).await;
         assert_eq!(n, Ok(2));
     }
-    assert_eq!(runs.load(Ordering::SeqCst), 3);
-    assert_eq!(t.db.stats().operations["cross"].retries, 1);
+    // The victim may lock its row again before the other one wakes up, and collide once more.
+    let retries = t.db.stats().operations["cross"].retries;
+    assert!(retries >= 1);
+    assert_eq!(runs.load(Ordering::SeqCst) as u64, 2 + retries);
 }
 
 /// The server ends our connections, as a restart would.
