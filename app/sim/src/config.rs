@@ -88,9 +88,9 @@ pub struct RazorpayConfig {
 impl Default for RazorpayConfig {
     fn default() -> Self {
         Self {
-            key_id: "rzp_test_mela".into(),
-            key_secret: "test_key_secret".into(),
-            webhook_secret: "test_webhook_secret".into(),
+            key_id: "rzp_test_simulator01".into(),
+            key_secret: "simulator-key-secret".into(),
+            webhook_secret: "simulator-webhook-secret".into(),
             webhook_url: None,
             fee_bps: 200,
             unique_receipts: false,
@@ -119,9 +119,9 @@ pub struct ShipwayConfig {
 impl Default for ShipwayConfig {
     fn default() -> Self {
         Self {
-            email: "shop@mela.example".into(),
-            license_key: "test_license".into(),
-            webhook_hash: "b47946dd6de4f402d141efa0c498418a".into(),
+            email: "demo@mela.example".into(),
+            license_key: "simulator-license-key".into(),
+            webhook_hash: "9fc3c21b7ef10d01b7a7b048768ad307".into(),
             webhook_url: None,
             auto_step_ms: None,
         }
@@ -144,7 +144,7 @@ pub struct SmsConfig {
 impl Default for SmsConfig {
     fn default() -> Self {
         Self {
-            entity_id: "1101234567890123456".into(),
+            entity_id: "1201150000000000001".into(),
             api_key: None,
             max_slot: 30,
             templates: Vec::new(),

@@ -86,10 +86,15 @@ pub(crate) async fn serve(
             .header_read_timeout(Duration::from_secs(60))
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
+        let mut stopped = stopped.clone();
         tokio::spawn(async move {
             let _seat = seat;
-            // A broken connection is the caller's affair, or one of our own faults.
-            let _ = connection.await;
+            tokio::select! {
+                // A broken connection is the caller's affair, or one of our own faults.
+                _ = connection => {}
+                // Ends only when the simulators were dropped without a shutdown.
+                _ = stopped.wait_for(|_| false) => {}
+            }
         });
     }
     let _ = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown()).await;

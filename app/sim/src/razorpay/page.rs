@@ -204,7 +204,7 @@ pub(crate) fn upi_link(world: &World, payee: &str, order: &Order) -> String {
     format!(
         "upi://pay?pa={}&pn={}&mc=5399&tr={}&tn={}&am={}.{:02}&cu=INR&mode=15",
         encoded(&world.cfg.razorpay.merchant_vpa),
-        encoded(payee),
+        encoded(&payee.chars().take(40).collect::<String>()),
         encoded(&order.id.replace('_', "")),
         encoded(order.receipt.as_deref().unwrap_or("Order")),
         order.amount / 100,

@@ -34,7 +34,7 @@ async fn events_are_signed_over_their_bytes_and_tell_the_whole_story() {
         "refund.processed",
     ];
     assert_eq!(names, expected);
-    assert!(all.iter().all(|r| signed_with("test_webhook_secret", r)));
+    assert!(all.iter().all(|r| signed_with("simulator-webhook-secret", r)));
     let ids: HashSet<_> = all.iter().map(|r| r.event_id.clone()).collect();
     assert_eq!(ids.len(), 6);
     let paid = all.iter().find(|r| r.name() == "order.paid").unwrap().json();
@@ -88,11 +88,11 @@ async fn a_policy_duplicates_forges_and_drops() {
     assert!(all.iter().all(|r| r.event_id == all[0].event_id));
     policy(json!({ "signature": "wrong", "count": 1 })).await;
     fail_once().await;
-    assert!(!signed_with("test_webhook_secret", &inbox.wait_for(4).await[3]));
+    assert!(!signed_with("simulator-webhook-secret", &inbox.wait_for(4).await[3]));
     g.sim("/_sim/webhooks", json!({ "provider": "razorpay", "secret": "new" })).await;
     policy(json!({ "signature": "old", "count": 1 })).await;
     fail_once().await;
-    assert!(signed_with("test_webhook_secret", &inbox.wait_for(5).await[4]));
+    assert!(signed_with("simulator-webhook-secret", &inbox.wait_for(5).await[4]));
     policy(json!({ "drop_probability": 1.0, "count": 1 })).await;
     fail_once().await;
     fail_once().await;

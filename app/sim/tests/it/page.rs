@@ -12,7 +12,7 @@ async fn post(g: &Ground, path: &str, fields: &[(&str, &str)]) -> (StatusCode, S
 
 fn fields<'a>(order: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut all = vec![
-        ("key_id", "rzp_test_mela"),
+        ("key_id", "rzp_test_simulator01"),
         ("order_id", order),
         ("name", "<script>alert(1)</script>"),
         ("callback_url", "http://shop.example/back?o=\"1\"&x=2"),

@@ -298,7 +298,10 @@ async fn strict_refuses_what_lenient_takes() {
         let extra = post().json(&extra).send().await.unwrap();
         let lower = g.http.post(&url).header("content-type", "application/json").body(body);
         // base64 of the test key and secret.
-        let lower = lower.header("authorization", "basic cnpwX3Rlc3RfbWVsYTp0ZXN0X2tleV9zZWNyZXQ=");
+        let lower = lower.header(
+            "authorization",
+            "basic cnpwX3Rlc3Rfc2ltdWxhdG9yMDE6c2ltdWxhdG9yLWtleS1zZWNyZXQ=",
+        );
         let lower = lower.send().await.unwrap();
         assert_eq!([plain.status(), extra.status(), lower.status()], expected);
     }

@@ -72,8 +72,7 @@ async fn python() {
     need("python3", "--version", &["python3", "python3-venv"]);
     once(&home, "2.0.1", || {
         run(Command::new("python3").args(["-m", "venv"]).arg(home.join("venv")));
-        let packages = ["razorpay==2.0.1", "setuptools<81"];
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "razorpay==2.0.1"]));
     });
     let mut script = Command::new(python);
     script.args(["-c", include_str!("sdk/whole_way.py")]);

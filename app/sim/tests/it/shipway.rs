@@ -8,7 +8,7 @@ use crate::{Ground, Inbox, ground, ground_with, read, text, until};
 
 async fn ship(g: &Ground, method: Method, path: &str, body: Option<Value>) -> Value {
     let request = g.http.request(method, format!("{}{path}", g.sim.shipway_url()));
-    let mut request = request.basic_auth("shop@mela.example", Some("test_license"));
+    let mut request = request.basic_auth("demo@mela.example", Some("simulator-license-key"));
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -40,7 +40,7 @@ async fn a_parcel_is_pushed_tracked_and_delivered() {
         assert_eq!(feed["status_feed"][0]["current_status"], status);
     }
     let hooks = inbox.wait_for(5).await;
-    assert!(hooks.iter().all(|h| h.json()["hash"] == "b47946dd6de4f402d141efa0c498418a"));
+    assert!(hooks.iter().all(|h| h.json()["hash"] == "9fc3c21b7ef10d01b7a7b048768ad307"));
     assert!(hooks.iter().any(|h| h.json()["status_feed"][0]["current_status"] == "DEL"));
     let path = format!("/tracking?awb_numbers={awb},0&tracking_history=1");
     let tracking = ship(&g, Method::GET, &path, None).await;

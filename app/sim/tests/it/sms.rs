@@ -7,7 +7,7 @@ use crate::{Ground, ground, read};
 
 fn message() -> Value {
     json!({
-        "entity_id": "1101234567890123456", "header": "MELAIN", "template_id": "110700000000001",
+        "entity_id": "1201150000000000001", "header": "MELAIN", "template_id": "110700000000001",
         "template_category": "Service-Implicit", "to": "+919876543210",
         "text": "482913 is your Mela login code. -Mela",
     })

@@ -4,7 +4,7 @@ const Razorpay = require("razorpay");
 const { validatePaymentVerification } = require("razorpay/dist/utils/razorpay-utils");
 
 const sim = process.env.SIM;
-const rzp = new Razorpay({ key_id: "rzp_test_mela", key_secret: "test_key_secret" });
+const rzp = new Razorpay({ key_id: "rzp_test_simulator01", key_secret: "simulator-key-secret" });
 // The client knows no other way to another host.
 rzp.api.rq.defaults.baseURL = sim;
 
@@ -18,8 +18,8 @@ rzp.api.rq.defaults.baseURL = sim;
   const paid = await fetch(sim + "/_sim/razorpay/pay", { method: "POST", body: JSON.stringify({ order_id: order.id }) });
   const { callback } = await paid.json();
   const ids = { order_id: order.id, payment_id: callback.razorpay_payment_id };
-  assert(validatePaymentVerification(ids, callback.razorpay_signature, "test_key_secret"));
-  assert(!validatePaymentVerification({ ...ids, payment_id: "pay_AAAAAAAAAAAAAA" }, callback.razorpay_signature, "test_key_secret"));
+  assert(validatePaymentVerification(ids, callback.razorpay_signature, "simulator-key-secret"));
+  assert(!validatePaymentVerification({ ...ids, payment_id: "pay_AAAAAAAAAAAAAA" }, callback.razorpay_signature, "simulator-key-secret"));
 
   const payment = await rzp.payments.capture(callback.razorpay_payment_id, 50000, "INR");
   assert.strictEqual(payment.status, "captured");
@@ -40,8 +40,8 @@ rzp.api.rq.defaults.baseURL = sim;
   }
   assert.deepStrictEqual(received.map(r => JSON.parse(r.body).event).sort(), wanted);
   for (const r of received) {
-    assert(Razorpay.validateWebhookSignature(r.body, r.signature, "test_webhook_secret"));
-    assert(!Razorpay.validateWebhookSignature(r.body + " ", r.signature, "test_webhook_secret"));
+    assert(Razorpay.validateWebhookSignature(r.body, r.signature, "simulator-webhook-secret"));
+    assert(!Razorpay.validateWebhookSignature(r.body + " ", r.signature, "simulator-webhook-secret"));
   }
   console.log("whole way done");
 })().catch(error => {

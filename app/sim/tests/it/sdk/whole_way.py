@@ -4,7 +4,7 @@ import razorpay
 from razorpay.errors import BadRequestError, SignatureVerificationError
 
 sim = os.environ["SIM"]
-client = razorpay.Client(auth=("rzp_test_mela", "test_key_secret"), base_url=sim)
+client = razorpay.Client(auth=("rzp_test_simulator01", "simulator-key-secret"), base_url=sim)
 
 
 def http(url, body=None):
@@ -50,9 +50,9 @@ for _ in range(200):
     time.sleep(0.05)
 assert {json.loads(r["body"])["event"] for r in received} == wanted
 for r in received:
-    client.utility.verify_webhook_signature(r["body"], r["signature"], "test_webhook_secret")
+    client.utility.verify_webhook_signature(r["body"], r["signature"], "simulator-webhook-secret")
 try:
-    client.utility.verify_webhook_signature(received[0]["body"] + " ", received[0]["signature"], "test_webhook_secret")
+    client.utility.verify_webhook_signature(received[0]["body"] + " ", received[0]["signature"], "simulator-webhook-secret")
     raise SystemExit("a changed webhook was taken")
 except SignatureVerificationError:
     pass
