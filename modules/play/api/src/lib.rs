@@ -1,6 +1,12 @@
 //! Play: game sessions over one socket, matches with a server-authoritative loop, leaderboards.
 
+pub mod protocol;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use futures_core::Stream;
 use mela_base::ids::{MatchId, PersonId};
 use mela_base::{ErrorKind, Event, Fault, Internal, Op};
 
@@ -78,6 +84,12 @@ pub enum PlayError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// No seat in that match.
+    #[error("you have no seat in that match; join one first")]
+    NoSeat,
+    /// The question is closed, or was answered before.
+    #[error("that question cannot be answered any more; wait for the next one")]
+    TooLate,
     /// Too many messages.
     #[error("too many messages; slow down")]
     TooFast,
@@ -93,7 +105,8 @@ impl Fault for PlayError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unauthenticated => ErrorKind::Unauthenticated,
-            Self::GameNotFound => ErrorKind::NotFound,
+            Self::GameNotFound | Self::NoSeat => ErrorKind::NotFound,
+            Self::TooLate => ErrorKind::Conflict,
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::TooFast | Self::Full => ErrorKind::Exhausted,
             Self::Internal(_) => ErrorKind::Internal,
@@ -105,6 +118,8 @@ impl Fault for PlayError {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::GameNotFound => "GAME_NOT_FOUND",
             Self::Invalid { .. } => "INVALID_INPUT",
+            Self::NoSeat => "NO_SEAT",
+            Self::TooLate => "TOO_LATE",
             Self::TooFast => "TOO_FAST",
             Self::Full => "PLAY_FULL",
             Self::Internal(_) => "INTERNAL",
@@ -132,4 +147,42 @@ pub trait Boards: Send + Sync {
     ) -> Result<Leaderboard, PlayError>;
     /// Sets the name under which the caller plays (2 – 20 letters, digits, spaces).
     async fn set_nickname(&self, op: &Op, nickname: &str) -> Result<(), PlayError>;
+}
+
+/// An encoded message. The same one goes to everybody in a match: it is encoded once.
+pub type Frame = Arc<str>;
+
+/// A player's connection, as play sees it.
+pub struct Link {
+    /// Names the connection in later calls.
+    pub id: u64,
+    /// What to send to the player, in order. Ends when the player is cut: too slow, or connected
+    /// elsewhere.
+    pub frames: Pin<Box<dyn Stream<Item = Frame> + Send>>,
+}
+
+/// Game sessions, as the socket uses them.
+#[async_trait]
+pub trait Play: Send + Sync {
+    /// A player said hello. The first frame is the `welcome`; a resumed match follows it.
+    async fn connect(
+        &self,
+        person: PersonId,
+        resume: Option<protocol::Resume>,
+    ) -> Result<Link, PlayError>;
+    /// A message after the hello.
+    async fn handle(
+        &self,
+        person: PersonId,
+        link: u64,
+        message: protocol::ClientMessage,
+    ) -> Result<(), PlayError>;
+    /// The connection is gone; the seat is kept for the player to come back.
+    fn disconnect(&self, person: PersonId, link: u64);
+}
+
+impl From<mela_db::DbError> for PlayError {
+    fn from(error: mela_db::DbError) -> Self {
+        Self::Internal(Internal::new(error))
+    }
 }
