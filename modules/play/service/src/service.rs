@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mela_base::ids::{MatchId, PersonId};
+use mela_base::ids::PersonId;
 use mela_base::{Env, Internal, Op};
 use mela_bus::Bus;
 use mela_db::{Db, DbError};
-use mela_play_api::protocol::{ClientMessage, Player, Resume};
+use mela_play_api::protocol::{ClientMessage, Resume};
 use mela_play_api::{Boards, Leaderboard, Link, Play, PlayError, Window};
 use mela_wallet_api::Wallet;
 use parking_lot::Mutex;
