@@ -4,7 +4,7 @@
 mod error;
 
 use async_trait::async_trait;
-use mela_base::ids::{PersonId, StaffId};
+use mela_base::ids::{PersonId, SessionId, StaffId};
 use mela_base::{Actor, Event, Op, Role, Timestamp};
 
 pub use error::IdentityError;
@@ -95,6 +95,21 @@ impl Event for PersonMerged {
     const TOPIC: &'static str = "identity.person_merged";
     fn key(&self) -> String {
         self.to.to_string()
+    }
+}
+
+/// Login sessions ended: by logout, by the reuse of a refresh token, because a guest logged in, or
+/// because a staff account changed. Whoever keeps a connection open for one of them cuts it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct SessionsEnded {
+    /// Which ones.
+    pub sessions: Vec<SessionId>,
+}
+
+impl Event for SessionsEnded {
+    const TOPIC: &'static str = "identity.sessions_ended";
+    fn key(&self) -> String {
+        self.sessions.first().map(SessionId::to_string).unwrap_or_default()
     }
 }
 

@@ -5,6 +5,7 @@ use mela_base::ids::{HoldId, PersonId, TransferId};
 use mela_base::{Actor, Env, Id, Op, Page, PageRequest, Role, Timestamp};
 use mela_bus::{Bus, EventRow};
 use mela_db::{Db, Tx};
+use mela_jobs::Jobs;
 use mela_wallet_api::{
     Account, Balance, CoinsChanged, Entry, Hold, LedgerCheck, Transfer, TransferCode, Wallet,
     WalletError,
@@ -32,6 +33,11 @@ impl WalletService {
     /// Listens to what concerns the ledger.
     pub fn subscribe(&self, bus: &Bus) {
         jobs::subscribe(self, bus);
+    }
+
+    /// Registers what has to happen from time to time.
+    pub fn register_jobs(&self, queue: &Jobs) {
+        jobs::register(self, queue);
     }
 
     pub(crate) async fn merge(&self, from: PersonId, to: PersonId) -> Result<(), WalletError> {
