@@ -20,7 +20,8 @@ const CELL: f32 = 7.5;
 const LEADING: f32 = 10.0;
 /// Lines of one description.
 const MAX_DESCRIPTION: usize = 20;
-/// Lines of one address line; more is cut.
+/// Lines of an address, and lines that one of them may fold into; more is cut.
+const MAX_ADDRESS_LINES: usize = 6;
 const MAX_ADDRESS: usize = 3;
 /// What stands under the table, with its QR code, is about this high.
 const SUMMARY_HEIGHT: f32 = 176.0;
@@ -196,7 +197,7 @@ impl Sheet<'_> {
         let state = doc.supplier.gstin.state();
         let name = style(11.0, Weight::Bold, INK);
         let mut left = self.block(MARGIN, top, 280.0, &doc.supplier.name, name, 2);
-        for line in &doc.supplier.address {
+        for line in doc.supplier.address.iter().take(MAX_ADDRESS_LINES) {
             left = self.block(MARGIN, left, 280.0, line, BODY, MAX_ADDRESS);
         }
         let state = format!("State: {} (code {})", state.name, state.code);
@@ -237,7 +238,7 @@ impl Sheet<'_> {
     fn party(&mut self, x: f32, y: f32, width: f32, label: &str, party: &Party) -> f32 {
         self.text(x, y, label, LABEL);
         let mut y = self.block(x, y + 12.0, width, &party.name, STRONG, 2);
-        for line in &party.address {
+        for line in party.address.iter().take(MAX_ADDRESS_LINES) {
             y = self.block(x, y, width, line, BODY, MAX_ADDRESS);
         }
         let state = format!("State: {} (code {})", party.state.name, party.state.code);
@@ -392,6 +393,7 @@ impl Sheet<'_> {
         rows.push(("Amount due".to_owned(), doc.payment.due, STRONG));
         let mut y = top;
         for (label, amount, row_style) in rows {
+            y += row_style.size - BODY.size;
             self.text(X, y, &label, row_style);
             self.text_right(RIGHT, y, &amount.to_string(), row_style, 110.0);
             y += row_style.size * 1.6;

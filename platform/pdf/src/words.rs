@@ -54,7 +54,7 @@ fn number(n: u64) -> String {
             parts.push(format!("{} {name}", below_hundred(count)));
         }
     }
-    if n % 100 > 0 || parts.is_empty() {
+    if !n.is_multiple_of(100) || parts.is_empty() {
         parts.push(below_hundred(n % 100));
     }
     parts.join(" ")
@@ -86,9 +86,9 @@ mod tests {
                 12_345_650,
                 "Rupees One Lakh Twenty Three Thousand Four Hundred Fifty Six and Fifty Paise Only",
             ),
-            (10_000_000_00, "Rupees One Crore Only"),
+            (1_000_000_000, "Rupees One Crore Only"),
             (1_000_000_000_000, "Rupees One Thousand Crore Only"),
-            (20_50_00_010_00, "Rupees Twenty Crore Fifty Lakh Ten Only"),
+            (20_500_001_000, "Rupees Twenty Crore Fifty Lakh Ten Only"),
         ];
         for (paise, words) in cases {
             assert_eq!(rupees(Paise(paise)), words);

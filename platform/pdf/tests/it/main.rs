@@ -269,7 +269,7 @@ fn what_does_not_fit_is_cut_and_not_overprinted() {
     );
     l.mrp = Some(Paise::MAX_AMOUNT);
     let mut doc = document(vec![l.clone(), l], "29");
-    doc.buyer.address = vec!["A-very-long-word-without-any-space-".repeat(30); 4];
+    doc.buyer.address = vec!["A-very-long-word-without-any-space-".repeat(30); 40];
     doc.supplier.name = "A supplier with a name that does not end ".repeat(10);
     let pdf = invoice(&doc).unwrap();
     keep("cut.pdf", &pdf);
