@@ -119,9 +119,13 @@ pub(crate) struct NewRefund {
 
 /// What was done under an idempotency key.
 struct RefundKey {
-    request: Vec<u8>,
+    /// SHA-256 of the payment and the body, so that the size of a body does not matter.
+    request: RequestHash,
     refund_id: String,
 }
+
+/// What tells two requests under one key apart.
+pub(crate) type RequestHash = [u8; 32];
 
 const TEN_MINUTES_MS: i64 = 600_000;
 const MAX_ATTEMPTS: u32 = 100;
@@ -402,7 +406,7 @@ impl Book {
     pub(crate) fn refund_by_key(
         &self,
         key: &str,
-        request: &[u8],
+        request: RequestHash,
     ) -> Result<Option<Value>, ApiError> {
         let Some(known) = self.refund_keys.get(key) else { return Ok(None) };
         if known.request != request {
@@ -418,7 +422,7 @@ impl Book {
         ctx: &Ctx<'_>,
         payment_id: &str,
         new: NewRefund,
-        key: Option<(&str, Vec<u8>)>,
+        key: Option<(&str, RequestHash)>,
         fx: &mut Effects,
     ) -> Result<Value, ApiError> {
         let payment = self.payments.get_mut(payment_id).ok_or_else(ApiError::unknown_id)?;

@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, Method as Verb, Request, StatusCode, header};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::digest;
 use serde_json::{Value, json};
 
-use super::book::{DEFAULT_CAPTURE_WITHIN_MIN, NewOrder, NewRefund};
+use super::book::{DEFAULT_CAPTURE_WITHIN_MIN, NewOrder, NewRefund, RequestHash};
 use super::entity::{Order, Payment, PaymentStatus, Refund};
 use super::error::{ApiError, refused};
 use super::input::{Input, Page, check_id, collection, missing};
@@ -400,16 +401,26 @@ fn refund(call: &Call<'_>, id: &str) -> Answer {
     let new = NewRefund { amount, receipt, notes, optimum, pending_ms, doomed };
     let key = header_key(call.headers);
     // The payment is part of the request: the same key on another payment is another request.
-    let request = key.map(|_| [id.as_bytes(), b"\n", call.body].concat());
+    let request = key.map(|_| request_hash(id, call.body));
     call.world.razorpay.move_books(call.world, |book, ctx, fx| {
         let keyed = key.zip(request);
-        if let Some((key, request)) = &keyed
+        if let Some((key, request)) = keyed
             && let Some(done) = book.refund_by_key(key, request)?
         {
             return Ok(done);
         }
         book.refund(ctx, id, new, keyed, fx)
     })
+}
+
+fn request_hash(id: &str, body: &[u8]) -> RequestHash {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(id.as_bytes());
+    hash.update(b"\n");
+    hash.update(body);
+    let mut out = RequestHash::default();
+    out.copy_from_slice(hash.finish().as_ref());
+    out
 }
 
 fn header_key(headers: &HeaderMap) -> Option<&str> {

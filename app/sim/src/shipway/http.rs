@@ -13,8 +13,11 @@ use serde_json::{Map, Value, json};
 
 use super::{CARRIERS, Parcel, Shipway, indian_time};
 use crate::faults::{self, Refusal};
-use crate::serve::{self, MAX_BODY, escaped};
+use crate::serve::{self, escaped};
 use crate::world::World;
+
+/// A pushed order is kept as it came, so it is kept small.
+const MAX_BODY: usize = 64 << 10;
 
 struct Query(Vec<(String, String)>);
 

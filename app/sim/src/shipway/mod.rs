@@ -92,6 +92,8 @@ pub(crate) enum StepRefused {
 }
 
 const MAX_SCANS: usize = 200;
+/// Parcels carry whole orders with them, so fewer are kept than payments.
+const MAX_PARCELS: usize = 50_000;
 
 pub(crate) struct Shipway {
     pub(crate) parcels: Mutex<Parcels>,
@@ -124,10 +126,11 @@ pub(crate) fn indian_time(ms: i64) -> String {
 
 impl Shipway {
     pub(crate) fn new(cfg: &SimConfig) -> Self {
+        let cap = cfg.max_objects.min(MAX_PARCELS);
         Self {
             parcels: Mutex::new(Parcels {
-                by_order: Shelf::new(cfg.max_objects),
-                order_of_awb: Shelf::new(cfg.max_objects),
+                by_order: Shelf::new(cap),
+                order_of_awb: Shelf::new(cap),
                 unserviceable: Vec::new(),
                 auto_step_ms: cfg.shipway.auto_step_ms,
             }),
