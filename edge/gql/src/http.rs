@@ -17,11 +17,13 @@ use axum::routing::any;
 use bytes::Bytes;
 use mela_base::{Actor, Fault, Op};
 use mela_identity_api::IdentityError;
+use mela_telemetry::{Counter, Metrics};
 
 use crate::cache::{Kept, ResponseCache, etag};
 use crate::context::{Request, Services};
 use crate::persisted::{Document, Documents, PersistedError};
 use crate::schema::{Limits, MelaSchema, builder};
+use crate::signals::{Signals, outcome};
 use crate::ws;
 
 /// How the endpoint behaves.
@@ -47,17 +49,26 @@ pub(crate) struct Endpoint {
     pub(crate) services: Services,
     documents: Documents,
     cache: Option<ResponseCache>,
+    signals: Signals,
+    /// Answers served from the cache.
+    kept: Counter,
     body_limit: usize,
 }
 
 /// Routes of `/graphql`: GET, POST and the live socket.
-pub fn router(services: Services, config: GraphqlConfig) -> Router {
+pub fn router(services: Services, config: GraphqlConfig, metrics: &Metrics) -> Router {
     let schema = builder(config.limits).data(services.clone()).finish();
     let endpoint = Arc::new(Endpoint {
         schema,
         services,
         documents: Documents::new(),
         cache: config.cache.then(ResponseCache::new),
+        signals: Signals::new(metrics, &crate::schema::sdl()),
+        kept: metrics.counter(
+            "mela_graphql_kept_answers_total",
+            "Answers served from the cache.",
+            &[],
+        ),
         body_limit: config.body_limit,
     });
     Router::new()
@@ -143,6 +154,7 @@ async fn answer(
     let version = endpoint.services.catalog.version();
     let cache = endpoint.cache.as_ref().filter(|_| anonymous && media == Media::Json);
     if let Some(kept) = cache.and_then(|c| c.get(&key, version)) {
+        endpoint.kept.inc();
         return Ok(kept_response(get, headers, &kept));
     }
 
@@ -159,13 +171,16 @@ async fn answer(
         return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", text));
     }
 
+    let running = endpoint.signals.of(&document.parsed, params.operation_name.as_deref()).start();
     let context = Arc::new(Request::new(op));
     let mut run = async_graphql::Request::new(&*document.text)
         .variables(params.variables)
         .data(context.clone());
     run.operation_name = params.operation_name;
     run.set_parsed_query((*document.parsed).clone());
-    let (mut response, body) = respond(media, endpoint.schema.execute(run).await, &request_id);
+    let executed = endpoint.schema.execute(run).await;
+    running.end(outcome(&executed.errors));
+    let (mut response, body) = respond(media, executed, &request_id);
 
     let public = anonymous
         && !context.private.load(Ordering::Relaxed)

@@ -15,6 +15,7 @@ mod persisted;
 mod scalar;
 mod schema;
 mod shop;
+mod signals;
 mod ws;
 
 pub use context::{Services, ShopInfo};

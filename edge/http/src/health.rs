@@ -8,6 +8,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mela_telemetry::Metrics;
 
+use crate::MoreMetrics;
+
 /// Tells load balancers whether to send traffic. Not ready while starting and while draining.
 #[derive(Clone)]
 pub struct Readiness {
@@ -28,11 +30,19 @@ impl Readiness {
     }
 }
 
+/// What these handlers share.
+#[derive(Clone)]
+pub(crate) struct Ops {
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: Metrics,
+    pub(crate) more: MoreMetrics,
+}
+
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(crate) async fn ready(State((readiness, _)): State<(Readiness, Metrics)>) -> Response {
+pub(crate) async fn ready(State(Ops { readiness, .. }): State<Ops>) -> Response {
     if !readiness.serving.load(Ordering::SeqCst) {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response();
     }
@@ -44,7 +54,7 @@ pub(crate) async fn ready(State((readiness, _)): State<(Readiness, Metrics)>) ->
     }
 }
 
-pub(crate) async fn metrics(State((_, metrics)): State<(Readiness, Metrics)>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
-        .into_response()
+pub(crate) async fn metrics(State(Ops { metrics, more, .. }): State<Ops>) -> Response {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], metrics.render() + &more()).into_response()
 }

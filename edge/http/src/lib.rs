@@ -55,11 +55,14 @@ pub fn router(services: Services) -> Router {
         .with_state(edge)
 }
 
+/// More lines for `/metrics`, made when they are asked for.
+pub type MoreMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// Health and metrics, which a shop may want on another port.
-pub fn ops_router(readiness: Readiness, metrics: Metrics) -> Router {
+pub fn ops_router(readiness: Readiness, metrics: Metrics, more: MoreMetrics) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .with_state((readiness, metrics))
+        .with_state(health::Ops { readiness, metrics, more })
 }
