@@ -44,10 +44,6 @@ pub(crate) fn is_vpa(text: &str) -> bool {
     })
 }
 
-pub(crate) fn is_six_digits(text: &str) -> bool {
-    text.len() == 6 && text.bytes().all(|c| c.is_ascii_digit())
-}
-
 pub(crate) fn is_master_key(text: &str) -> bool {
     mela_crypto::MasterKey::parse(text).is_ok()
 }

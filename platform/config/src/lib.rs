@@ -21,8 +21,8 @@ pub use load::{ConfigError, Inputs, Problem};
 pub use mela_crypto::Secret;
 pub use settings::{
     CoinsConfig, Config, DataConfig, DatabaseConfig, LimitsConfig, LogConfig, LogFormat,
-    MailConfig, MediaConfig, MetricsConfig, Mode, RazorpayConfig, Role, SecurityConfig,
-    ServerConfig, ShippingConfig, ShipwayConfig, ShopConfig, SmsConfig,
+    MailConfig, MetricsConfig, Mode, RazorpayConfig, Role, SecurityConfig, ServerConfig,
+    ShippingConfig, ShipwayConfig, ShopConfig, SmsConfig, Switch,
 };
 
 use mela_base::Env;

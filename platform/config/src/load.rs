@@ -253,7 +253,6 @@ impl Loader {
         for (key, value) in [
             ("database.url", format!("sqlite:{}", in_data("mela.db"))),
             ("security.master_key_file", in_data("master.key")),
-            ("media.dir", in_data("media")),
             ("server.public_url", public),
         ] {
             if let Some(entry) = self.values.get_mut(key)
@@ -282,11 +281,6 @@ impl Loader {
             );
             self.refuse(self.place("shop.state_code"), message);
         }
-        let fixed = self.str("security.otp_fixed_code");
-        if !fixed.is_empty() && !check::is_six_digits(fixed) {
-            let message = "security.otp_fixed_code: a code has six digits".to_owned();
-            self.refuse(self.place("security.otp_fixed_code"), message);
-        }
         if self.str("mode") == "production" {
             self.production();
         }
@@ -311,12 +305,6 @@ impl Loader {
                     format!("{key}: in production this must be https and not on this machine");
                 self.refuse(place, message);
             }
-        }
-        if !self.str("security.otp_fixed_code").is_empty() {
-            let message =
-                "security.otp_fixed_code lets anybody in as anybody; remove it in production"
-                    .to_owned();
-            self.refuse(self.place("security.otp_fixed_code"), message);
         }
     }
 

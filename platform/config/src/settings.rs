@@ -131,6 +131,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
 const fn int(min: i64, max: i64) -> Rule {
     rule(Kind::Int(min, max))
 }
@@ -158,6 +168,8 @@ settings! {
         shutdown_grace_s: u64 = "20", int(0, 600);
         /// The largest request body, in KiB (uploads have their own limit).
         body_limit_kib: usize = "256", int(1, 16_384);
+        /// `on` keeps answers to anonymous catalogue queries ready for a few seconds; `off` computes each anew.
+        answer_cache: Switch = r#""on""#, rule(Kind::OneOf(&["on", "off"]));
         /// After how many ms a request is given up.
         request_timeout_ms: u64 = "15000", int(100, 600_000);
     }
@@ -194,8 +206,6 @@ settings! {
         otp_minutes: u32 = "10", int(1, 10);
         /// How many times a one-time code can be tried.
         otp_tries: u32 = "5", int(1, 5);
-        /// For tests by hand: every one-time code is this one (six digits). Refused in production.
-        otp_fixed_code: Secret = r#""""#, rule(Kind::Secret);
     }
 
     /// The merchant, as invoices and pages name it.
@@ -259,7 +269,7 @@ settings! {
     /// The shipping aggregator.
     shipway: ShipwayConfig {
         /// Where its API is.
-        base_url: String = r#""http://127.0.0.1:9702""#, URL.production();
+        base_url: String = r#""http://127.0.0.1:9701/shipway/api""#, URL.production();
         /// The account's e-mail address.
         email: String = r#""demo@mela.example""#, EMAIL.production();
         /// The account's licence key.
@@ -271,7 +281,7 @@ settings! {
     /// Text messages. In India each text must match a template registered with the operators (DLT).
     sms: SmsConfig {
         /// Where the provider's API is.
-        base_url: String = r#""http://127.0.0.1:9703""#, URL.production();
+        base_url: String = r#""http://127.0.0.1:9701""#, URL.production();
         /// The API key.
         api_key: Secret = r#""simulator-sms-key""#, SECRET.production();
         /// The merchant's id in the DLT registry.
@@ -306,30 +316,10 @@ settings! {
         otp_per_device_hour: u32 = "10", int(1, 10_000);
         /// One-time codes per IP address in an hour; many shoppers share one behind a mobile network.
         otp_per_ip_hour: u32 = "60", int(1, 1_000_000);
-        /// Requests per IP address in a minute; 0 means no limit.
-        requests_per_ip_minute: u32 = "1200", int(0, 100_000_000);
         /// How deep a GraphQL query may nest.
-        graphql_depth: usize = "12", int(3, 50);
+        graphql_depth: usize = "16", int(3, 50);
         /// What a GraphQL query may cost: about the number of fields it can return.
-        graphql_cost: usize = "5000", int(100, 1_000_000);
-        /// Open game connections per IP address.
-        ws_per_ip: u32 = "200", int(1, 1_000_000);
-        /// Open game connections in all.
-        ws_connections: u32 = "20000", int(1, 10_000_000);
-        /// The largest message that a game client may send, in bytes.
-        ws_message_bytes: usize = "4096", int(256, 1_048_576);
-        /// Messages per second that a game client may send.
-        ws_messages_per_s: u32 = "20", int(1, 1_000);
-    }
-
-    /// Pictures.
-    media: MediaConfig {
-        /// The folder they are kept in; empty means `media` in `data.dir`.
-        dir: PathBuf = r#""""#, TEXT;
-        /// The largest file taken, in KiB.
-        max_kib: usize = "10240", int(64, 102_400);
-        /// The largest picture taken, in millions of pixels.
-        max_megapixels: u32 = "40", int(1, 200);
+        graphql_cost: usize = "20000", int(100, 1_000_000);
     }
 
     /// Log lines, on standard error. They never hold personal data.

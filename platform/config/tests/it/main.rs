@@ -31,7 +31,6 @@ fn nothing_has_to_be_set() {
     assert_eq!(config.server.roles, [Role::Web, Role::Checkout, Role::Play, Role::Worker]);
     assert_eq!(config.database.url.expose(), "sqlite:mela-data/mela.db");
     assert_eq!(config.security.master_key_file, Path::new("mela-data/master.key"));
-    assert_eq!(config.media.dir, Path::new("mela-data/media"));
     assert_eq!(config.log.format, LogFormat::Pretty);
 }
 
@@ -145,7 +144,6 @@ fn what_does_not_fit_together_is_refused() {
     for (key, value, part) in [
         ("shop.state_code", "27", "does not fit the GSTIN"),
         ("security.master_key", "short", "64 hex digits"),
-        ("security.otp_fixed_code", "12345", "six digits"),
         ("mail.port", "0", "from 1 to 65535"),
         ("coins.max_percent_of_order", "91", "from 0 to 90"),
         ("shop.invoice_series", "TOOLONG", "16 characters"),
@@ -229,7 +227,6 @@ fn production_takes_no_defaults_for_secrets_and_no_simulators() {
         ("'s2'", "''", "razorpay.webhook_secret must be set"),
         ("https://api.razorpay.com", "https://127.0.0.1:9701", "not on this machine"),
         ("https://shop.example", "http://shop.example", "https"),
-        ("[server]", "[security]\notp_fixed_code = '123456'\n[server]", "lets anybody in"),
     ] {
         let all = refusals(&file(&PRODUCTION.replacen(from, to, 1)));
         assert!(all.len() == 1 && all[0].contains(part), "{all:?}");
