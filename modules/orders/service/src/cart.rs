@@ -1,0 +1,538 @@
+//! Carts: one document each, changed under its row's lock.
+
+use std::collections::HashMap;
+
+use mela_base::ids::{CartId, PersonId, VariantId};
+use mela_base::{Fault, Op, Paise, pincode};
+use mela_catalog_api::VariantForSale;
+use mela_crypto::DataKey;
+use mela_db::{Query, Tx};
+use mela_inventory_api::Location;
+use mela_orders_api::{Address, Cart, CartLine, Coupon, LineInput, NewCart, OrderError, Problem};
+use mela_payments_api::Method;
+
+use crate::OrdersService;
+use crate::fail::Fail;
+use crate::gst::{self, Supply};
+use crate::rules::{self, Lines};
+use crate::store::cart::{self, CartRow};
+use crate::store::coupon;
+use crate::totals::{self, Input, LineIn};
+use crate::view::{self, ADDRESS};
+
+/// What a cart is shown with, read together.
+struct Around {
+    variants: HashMap<VariantId, VariantForSale>,
+    coupon: Option<Coupon>,
+    address: Option<Address>,
+}
+
+/// Whether the caller may use this cart: their own, or one without owner that they know.
+pub(crate) fn may_use(op: &Op, cart: &CartRow) -> bool {
+    cart.person_id.is_none_or(|owner| op.person() == Some(owner))
+}
+
+impl OrdersService {
+    pub(crate) async fn new_cart(&self, op: &Op, new: NewCart) -> Result<Cart, Fail> {
+        let now = self.env.now();
+        let lines = rules::add(&Vec::new(), &new.lines)?;
+        let address = new.address.map(rules::address).transpose()?;
+        let code = new.coupon.as_deref().map(rules::coupon_code).transpose()?;
+        let mut row = CartRow {
+            id: self.env.new_id(),
+            person_id: op.person(),
+            key_person: None,
+            lines,
+            address: None,
+            pincode: address.as_ref().map(|a| a.pincode.clone()),
+            coupon: code,
+            coins: 0,
+            version: 1,
+            order_id: None,
+        };
+        let (this, plain, asked) = (self.clone(), address.clone(), row.clone());
+        let around = self
+            .db
+            .read("orders.cart_around", move |q| this.around(q, &asked, plain.clone()))
+            .await?;
+        for (variant_id, _) in &row.lines {
+            if !around.variants.get(variant_id).is_some_and(|v| v.active) {
+                return Err(OrderError::NotForSale { variant_id: *variant_id }.into());
+            }
+        }
+        self.check_coupon(op, &row, &around)?;
+
+        let sealed_for = op.person().unwrap_or_else(|| self.env.new_id());
+        let (this, mut stored) = (self.clone(), row.clone());
+        if address.is_some() {
+            row.key_person = Some(sealed_for);
+            stored.key_person = Some(sealed_for);
+        }
+        let own = op.person().is_some();
+        self.db
+            .write("orders.create_cart", move |tx| {
+                let mut stored = stored.clone();
+                if let Some(address) = &address {
+                    let key = if own {
+                        this.person_key(tx, sealed_for)?
+                    } else {
+                        this.vault.create_person_key(tx, sealed_for)?
+                    };
+                    stored.address = Some(key.seal_json(ADDRESS, address)?);
+                }
+                cart::insert(tx, &stored, now)?;
+                Ok::<_, Fail>(())
+            })
+            .await?;
+        self.present(op, row, around).await
+    }
+
+    /// The key of a person, made now if there never was one.
+    fn person_key(&self, tx: &mut Tx<'_>, person: PersonId) -> Result<DataKey, Fail> {
+        match self.vault.person_key(tx, person)? {
+            Some(key) => Ok(key),
+            None => Ok(self.vault.create_person_key(tx, person)?),
+        }
+    }
+
+    pub(crate) async fn show_cart(&self, op: &Op, id: CartId) -> Result<Cart, Fail> {
+        let this = self.clone();
+        let found = self
+            .db
+            .read("orders.cart", move |q| {
+                let row = cart::by_id(q, id)?;
+                this.with_around(q, row)
+            })
+            .await?;
+        let (row, around) = found.ok_or(OrderError::CartNotFound)?;
+        if !may_use(op, &row) {
+            return Err(OrderError::CartNotFound.into());
+        }
+        self.present(op, row, around).await
+    }
+
+    pub(crate) async fn open_cart(&self, op: &Op) -> Result<Option<Cart>, Fail> {
+        let Some(person) = op.person() else { return Ok(None) };
+        let this = self.clone();
+        let found = self
+            .db
+            .read("orders.my_cart", move |q| {
+                let row = cart::open_of(q, person)?;
+                this.with_around(q, row)
+            })
+            .await?;
+        match found {
+            Some((row, around)) => Ok(Some(self.present(op, row, around).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn change_lines(
+        &self,
+        op: &Op,
+        id: CartId,
+        wanted: &[LineInput],
+        how: fn(&Lines, &[LineInput]) -> Result<Lines, OrderError>,
+    ) -> Result<Cart, Fail> {
+        let (this, wanted) = (self.clone(), wanted.to_vec());
+        self.change(op, id, move |tx, cart| {
+            let before = cart.lines.len();
+            cart.lines = how(&cart.lines, &wanted)?;
+            // Only what is new in the cart must exist; what went off sale meanwhile is a problem
+            // that the cart shows.
+            let new: Vec<VariantId> = cart.lines.iter().skip(before).map(|(v, _)| *v).collect();
+            let known = this.catalog.variants_for_sale(tx, &new)?;
+            match new.iter().find(|v| !known.iter().any(|k| k.id == **v && k.active)) {
+                Some(variant_id) => Err(OrderError::NotForSale { variant_id: *variant_id }.into()),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn change_address(
+        &self,
+        op: &Op,
+        id: CartId,
+        address: Address,
+    ) -> Result<Cart, Fail> {
+        let address = rules::address(address)?;
+        let (this, guest) = (self.clone(), self.env.new_id::<PersonId>());
+        self.change(op, id, move |tx, cart| {
+            let key = match (cart.person_id, cart.key_person) {
+                (Some(person), _) | (None, Some(person)) => this.person_key(tx, person)?,
+                (None, None) => this.vault.create_person_key(tx, guest)?,
+            };
+            cart.address = Some(key.seal_json(ADDRESS, &address)?);
+            cart.key_person = Some(key.person());
+            cart.pincode = Some(address.pincode.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn change_coupon(
+        &self,
+        op: &Op,
+        id: CartId,
+        code: Option<String>,
+    ) -> Result<Cart, Fail> {
+        let code = match code.as_deref().map(str::trim) {
+            None | Some("") => None,
+            Some(code) => Some(rules::coupon_code(code)?),
+        };
+        let (this, asking) = (self.clone(), op.clone());
+        self.change(op, id, move |tx, cart| {
+            cart.coupon = code.clone();
+            let around = this.around(tx, cart, None)?;
+            this.check_coupon(&asking, cart, &around)
+        })
+        .await
+    }
+
+    pub(crate) async fn change_coins(&self, op: &Op, id: CartId, coins: i64) -> Result<Cart, Fail> {
+        if coins < 0 {
+            return Err(rules::invalid("coins", "coins are a whole number from 0 on").into());
+        }
+        if coins > 0 && op.person().is_none() {
+            return Err(OrderError::Unauthenticated.into());
+        }
+        self.change(op, id, move |_, cart| {
+            if coins > 0 && cart.person_id.is_none() {
+                return Err(OrderError::Unauthenticated.into());
+            }
+            cart.coins = coins;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a cart while the transaction holds it: of two that change it at once, the second
+    /// sees what the first did.
+    async fn change<F>(&self, op: &Op, id: CartId, f: F) -> Result<Cart, Fail>
+    where
+        F: Fn(&mut Tx<'_>, &mut CartRow) -> Result<(), Fail> + Send + 'static,
+    {
+        let now = self.env.now();
+        let (this, asking) = (self.clone(), op.clone());
+        let (row, around) = self
+            .db
+            .write("orders.change_cart", move |tx| {
+                let mut row = this.hold(tx, &asking, id)?;
+                f(tx, &mut row)?;
+                if !cart::save(tx, &row, now)? {
+                    return Err(OrderError::CartChanged.into());
+                }
+                let around = this.around(tx, &row, None)?;
+                Ok::<_, Fail>((row, around))
+            })
+            .await?;
+        self.present(op, row, around).await
+    }
+
+    /// The open cart, held; or why not.
+    fn hold(&self, tx: &mut Tx<'_>, op: &Op, id: CartId) -> Result<CartRow, Fail> {
+        match cart::lock(tx, id)? {
+            Some(row) if may_use(op, &row) => Ok(row),
+            Some(_) => Err(OrderError::CartNotFound.into()),
+            None => Err(why_not_open(tx, op, id)?.into()),
+        }
+    }
+
+    pub(crate) async fn take_cart(&self, op: &Op, id: CartId) -> Result<Cart, Fail> {
+        let person = op.person().ok_or(OrderError::Unauthenticated)?;
+        let now = self.env.now();
+        let (this, asking) = (self.clone(), op.clone());
+        let (row, around) = self
+            .db
+            .write("orders.claim_cart", move |tx| {
+                // Before the ownerless one, which nobody else holds: always in the same order.
+                let others = cart::lock_open_of(tx, person)?;
+                let mut row = this.hold(tx, &asking, id)?;
+                for other in others.iter().filter(|o| o.id != id) {
+                    this.join(tx, &mut row, other)?;
+                }
+                row.person_id = Some(person);
+                this.reseal(tx, &mut row, person)?;
+                if !cart::save(tx, &row, now)? {
+                    return Err(OrderError::CartChanged.into());
+                }
+                let around = this.around(tx, &row, None)?;
+                Ok::<_, Fail>((row, around))
+            })
+            .await?;
+        self.present(op, row, around).await
+    }
+
+    /// Puts another cart into this one and removes it.
+    fn join(&self, tx: &mut Tx<'_>, into: &mut CartRow, other: &CartRow) -> Result<(), Fail> {
+        into.lines = rules::join(&into.lines, &other.lines);
+        if into.address.is_none() {
+            into.address.clone_from(&other.address);
+            into.key_person = other.key_person;
+            into.pincode.clone_from(&other.pincode);
+        }
+        if into.coupon.is_none() {
+            into.coupon.clone_from(&other.coupon);
+        }
+        into.coins = into.coins.max(other.coins);
+        Ok(cart::delete(tx, other.id)?)
+    }
+
+    /// Seals the address under the owner's own key, so that erasing the owner erases it.
+    fn reseal(&self, tx: &mut Tx<'_>, row: &mut CartRow, person: PersonId) -> Result<(), Fail> {
+        let (Some(sealed), Some(by)) = (&row.address, row.key_person) else { return Ok(()) };
+        if by == person {
+            return Ok(());
+        }
+        let old = self.vault.person_key(tx, by)?;
+        let Some(address) = view::open_address(old.as_ref(), sealed)? else {
+            // Erased: there is nothing left to keep.
+            (row.address, row.key_person, row.pincode) = (None, None, None);
+            return Ok(());
+        };
+        let key = self.person_key(tx, person)?;
+        row.address = Some(key.seal_json(ADDRESS, &address)?);
+        row.key_person = Some(person);
+        Ok(())
+    }
+
+    /// All that was one person's is another's: open carts become one, the guest's newest, because
+    /// its id is what the shopper's device knows. Repeating it changes nothing.
+    pub(crate) fn merge_carts_in(
+        &self,
+        tx: &mut Tx<'_>,
+        from: PersonId,
+        to: PersonId,
+    ) -> Result<(), Fail> {
+        let now = self.env.now();
+        let mut guests = cart::lock_open_of(tx, from)?;
+        guests.sort_by_key(|c| c.id);
+        if let Some(mut row) = guests.pop() {
+            for other in guests.iter().chain(&cart::lock_open_of(tx, to)?) {
+                self.join(tx, &mut row, other)?;
+            }
+            row.person_id = Some(to);
+            self.reseal(tx, &mut row, to)?;
+            if !cart::save(tx, &row, now)? {
+                return Err(Fail::internal("a cart changed while it was held"));
+            }
+        }
+        Ok(cart::merge(tx, from, to)?)
+    }
+
+    fn with_around(
+        &self,
+        q: &mut Query<'_>,
+        row: Option<CartRow>,
+    ) -> Result<Option<(CartRow, Around)>, Fail> {
+        let Some(row) = row else { return Ok(None) };
+        let around = self.around(q, &row, None)?;
+        Ok(Some((row, around)))
+    }
+
+    /// What a cart is shown with: at most three statements.
+    fn around(
+        &self,
+        q: &mut Query<'_>,
+        row: &CartRow,
+        address: Option<Address>,
+    ) -> Result<Around, Fail> {
+        let ids: Vec<VariantId> = row.lines.iter().map(|(v, _)| *v).collect();
+        let variants = self.catalog.variants_for_sale(q, &ids)?;
+        let coupon = match &row.coupon {
+            Some(code) => coupon::by_code(q, code)?,
+            None => None,
+        };
+        let address = match (address, &row.address, row.key_person) {
+            (Some(address), _, _) => Some(address),
+            (None, Some(sealed), Some(person)) => {
+                view::open_address(self.vault.person_key(q, person)?.as_ref(), sealed)?
+            }
+            _ => None,
+        };
+        let variants = variants.into_iter().map(|v| (v.id, v)).collect();
+        Ok(Around { variants, coupon, address })
+    }
+
+    /// Refuses a coupon that does not exist or cannot be used now.
+    fn check_coupon(&self, op: &Op, row: &CartRow, around: &Around) -> Result<(), Fail> {
+        self.coupon_discount(op, row, around).map(drop).map_err(Fail::from)
+    }
+
+    fn coupon_discount(
+        &self,
+        op: &Op,
+        row: &CartRow,
+        around: &Around,
+    ) -> Result<Paise, OrderError> {
+        if row.coupon.is_none() {
+            return Ok(Paise::ZERO);
+        }
+        let Some(coupon) = &around.coupon else { return Err(rules::no_such_coupon()) };
+        let (_, lines) = for_sale(row, around);
+        let subtotal = totals::subtotal(&lines);
+        let logged_in = rules::logged_in(op) && row.person_id.is_some();
+        rules::discount(coupon, subtotal, logged_in, self.env.now())
+    }
+
+    async fn present(&self, op: &Op, row: CartRow, around: Around) -> Result<Cart, Fail> {
+        let ids: Vec<VariantId> = row.lines.iter().map(|(v, _)| *v).collect();
+        let (stock, locations, coins) = if row.order_id.is_some() {
+            // It became an order: what is left in the shop says nothing about it.
+            (Vec::new(), Vec::new(), i64::MAX)
+        } else {
+            let stock =
+                if ids.is_empty() { Vec::new() } else { self.inventory.availability(&ids).await? };
+            let coins = match row.person_id {
+                Some(person) if row.coins > 0 => self.wallet.balance(person).await?.available,
+                _ => i64::MAX,
+            };
+            (stock, self.inventory.locations().await?, coins)
+        };
+        let supply = self.supply(&row, locations.first());
+        let mut problems: Vec<OrderError> = Vec::new();
+        if ids.is_empty() {
+            problems.push(OrderError::CartEmpty);
+        }
+        for (variant_id, quantity) in &row.lines {
+            let variant_id = *variant_id;
+            if !around.variants.get(&variant_id).is_some_and(|v| v.active) {
+                problems.push(OrderError::NotForSale { variant_id });
+            } else if let Some(left) = stock.iter().find(|a| a.variant_id == variant_id)
+                && left.available < *quantity
+            {
+                let available = left.available.max(0);
+                problems.push(OrderError::OutOfStock { variant_id, available });
+            }
+        }
+        let delivery = match &row.pincode {
+            Some(pincode) if row.address.is_some() || around.address.is_some() => {
+                let known = self.shipping.serviceability(pincode).ok();
+                if !known.as_ref().is_some_and(|s| s.deliverable) {
+                    problems.push(OrderError::NotDeliverable);
+                }
+                known
+            }
+            _ => {
+                problems.push(OrderError::AddressMissing);
+                None
+            }
+        };
+        let discount = self.coupon_discount(op, &row, &around).unwrap_or_else(|error| {
+            problems.push(error);
+            Paise::ZERO
+        });
+        let wanted = if row.person_id.is_some() { row.coins } else { 0 };
+        let (sellable, inputs) = for_sale(&row, &around);
+        let out = totals::compute(
+            &self.config,
+            &Input {
+                lines: &inputs,
+                discount,
+                on_delivery: false,
+                coins: wanted,
+                supply,
+                on: self.env.now().ist_date(),
+            },
+        );
+        if out.totals.coins > coins {
+            problems.push(OrderError::NotEnoughCoins { available: coins });
+        }
+        let priced: HashMap<VariantId, _> =
+            sellable.iter().map(|v| v.id).zip(out.lines.iter().copied()).collect();
+        let lines = row
+            .lines
+            .iter()
+            .filter_map(|(variant_id, quantity)| {
+                let v = around.variants.get(variant_id)?;
+                let (discount, total) = priced
+                    .get(variant_id)
+                    .map_or((Paise::ZERO, Paise::ZERO), |l| (l.discount, l.total));
+                Some(CartLine {
+                    variant_id: v.id,
+                    product_id: v.product_id,
+                    sku: v.sku.clone(),
+                    name: v.name.clone(),
+                    quantity: *quantity,
+                    unit_price: v.price,
+                    unit_mrp: v.mrp,
+                    discount,
+                    total,
+                })
+            })
+            .collect();
+        let methods = if ids.is_empty() {
+            Vec::new()
+        } else if out.totals.to_pay == Paise::ZERO {
+            vec![Method::Coins]
+        } else {
+            let collected = out.totals.to_pay + self.config.cod_fee;
+            let cash = collected <= self.config.cod_max
+                && delivery.as_ref().is_none_or(|d| d.cash_on_delivery);
+            [(self.config.gateway, Method::Razorpay), (cash, Method::CashOnDelivery)]
+                .into_iter()
+                .filter_map(|(possible, method)| possible.then_some(method))
+                .collect()
+        };
+        Ok(Cart {
+            id: row.id,
+            version: row.version,
+            lines,
+            state: row
+                .pincode
+                .as_deref()
+                .and_then(pincode::lookup)
+                .map(|p| p.state.name.to_owned()),
+            address: around.address,
+            coupon: row.coupon,
+            coins: row.coins,
+            totals: out.totals,
+            problems: if row.order_id.is_some() {
+                Vec::new()
+            } else {
+                problems.iter().map(problem).collect()
+            },
+            methods: if row.order_id.is_some() { Vec::new() } else { methods },
+            order_id: row.order_id,
+        })
+    }
+
+    /// Where the tax of a cart would go; within the state as long as nobody knows.
+    fn supply(&self, row: &CartRow, from: Option<&Location>) -> Supply {
+        let to = row.pincode.as_deref().and_then(pincode::lookup);
+        match (from, to) {
+            (Some(from), Some(to)) => gst::supply(&from.state_code, to.state.code),
+            _ => Supply::Intra,
+        }
+    }
+}
+
+/// Why a cart is not there to be changed.
+pub(crate) fn why_not_open(q: &mut Query<'_>, op: &Op, id: CartId) -> Result<OrderError, Fail> {
+    Ok(match cart::by_id(q, id)? {
+        Some(row) if may_use(op, &row) => OrderError::CartPlaced,
+        _ => OrderError::CartNotFound,
+    })
+}
+
+/// The lines that can be bought, and how they are computed.
+fn for_sale<'a>(row: &CartRow, around: &'a Around) -> (Vec<&'a VariantForSale>, Vec<LineIn<'a>>) {
+    row.lines
+        .iter()
+        .filter_map(|(id, quantity)| {
+            let v = around.variants.get(id).filter(|v| v.active)?;
+            Some((v, LineIn { price: v.price, quantity: *quantity, hsn: &v.hsn }))
+        })
+        .unzip()
+}
+
+fn problem(error: &OrderError) -> Problem {
+    let variant_id = match error {
+        OrderError::NotForSale { variant_id } | OrderError::OutOfStock { variant_id, .. } => {
+            Some(*variant_id)
+        }
+        _ => None,
+    };
+    Problem { code: error.code(), message: error.to_string(), variant_id }
+}
