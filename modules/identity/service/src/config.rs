@@ -1,4 +1,5 @@
-/// What a merchant may want otherwise. Limits are counted over the last hour, exactly.
+/// What a merchant may want otherwise. Limits are exact over a window that
+/// slides.
 #[derive(Clone, Debug)]
 pub struct IdentityConfig {
     /// Minutes for which a code is good.
@@ -7,12 +8,14 @@ pub struct IdentityConfig {
     pub otp_tries: u32,
     /// Seconds between two codes for one number.
     pub otp_gap_s: u32,
-    /// Codes per hour for one number.
-    pub otp_per_number: u32,
+    /// Codes in ten minutes for one number.
+    pub otp_per_number_10min: u32,
+    /// Codes in a day for one number.
+    pub otp_per_number_day: u32,
     /// Codes per hour asked for by one device.
-    pub otp_per_device: u32,
+    pub otp_per_device_hour: u32,
     /// Codes per hour asked for from one address (one /64 network of IPv6).
-    pub otp_per_ip: u32,
+    pub otp_per_ip_hour: u32,
     /// Seconds that the SMS provider has to take a code.
     pub sms_timeout_s: u32,
     /// Minutes for which an access token is good.
@@ -35,9 +38,10 @@ impl Default for IdentityConfig {
             otp_minutes: 10,
             otp_tries: 5,
             otp_gap_s: 30,
-            otp_per_number: 5,
-            otp_per_device: 20,
-            otp_per_ip: 50,
+            otp_per_number_10min: 3,
+            otp_per_number_day: 10,
+            otp_per_device_hour: 10,
+            otp_per_ip_hour: 60,
             sms_timeout_s: 10,
             access_minutes: 15,
             customer_days: 60,

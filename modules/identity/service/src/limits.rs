@@ -1,7 +1,7 @@
-//! How often something may happen: exact over the last hour, in the database, so that neither a
-//! restart nor a second process forgets.
+//! How often something may happen: exact over a sliding window, in the database, so that neither
+//! a restart nor a second process forgets.
 
-use mela_base::{HOUR_MS, SECOND_MS, Timestamp};
+use mela_base::{HOUR_MS, Timestamp};
 use mela_db::Tx;
 use mela_identity_api::IdentityError;
 
@@ -12,8 +12,8 @@ use crate::store::{self, Hash};
 /// What is limited, by its keyed hash, and how.
 pub(crate) type Limited = (Hash, Limit);
 
-pub(crate) fn per_hour(max: u32, gap_s: u32) -> Limit {
-    Limit { max, window_ms: HOUR_MS, gap_ms: i64::from(gap_s) * SECOND_MS }
+pub(crate) fn per_hour(max: u32) -> Limit {
+    Limit { max, window_ms: HOUR_MS, gap_ms: 0 }
 }
 
 /// Counts one event of each subject at `now`, or refuses if one of them has had too many.
@@ -37,10 +37,12 @@ pub(crate) fn admit(tx: &mut Tx<'_>, limited: &[Limited], now: Timestamp) -> Res
 
 /// Uncounts what [`admit`] counted at `at`.
 pub(crate) fn take_back(tx: &mut Tx<'_>, limited: &[Limited], at: Timestamp) -> Result<(), Stop> {
-    let logs: Vec<_> = locked(tx, limited.iter().map(|(s, _)| *s), at)?
-        .into_iter()
-        .map(|(subject, log)| (subject, rules::take_back(&log, at), at.plus_ms(HOUR_MS)))
-        .collect();
+    let mut logs = Vec::with_capacity(limited.len());
+    for (subject, log) in locked(tx, limited.iter().map(|(s, _)| *s), at)? {
+        if let Some((_, limit)) = limited.iter().find(|(s, _)| *s == subject) {
+            logs.push((subject, rules::take_back(&log, at), at.plus_ms(limit.window_ms)));
+        }
+    }
     Ok(store::put_limits(tx, &logs)?)
 }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use mela_base::ids::{PersonId, SessionId};
-use mela_base::{Actor, Fault, MINUTE_MS, Op, Phone, Timestamp};
+use mela_base::{Actor, DAY_MS, Fault, MINUTE_MS, Op, Phone, SECOND_MS, Timestamp};
 use mela_crypto::DataKey;
 use mela_db::Tx;
 use mela_identity_api::{IdentityError, Login, OtpSent, PersonMerged};
 use mela_notify_api::{NotifyError, SmsTemplate};
 
 use crate::limits::{self, Limited, per_hour};
-use crate::rules;
+use crate::rules::{self, Limit};
 use crate::service::IdentityService;
 use crate::stop::Stop;
 use crate::store::{self, Ending, Hash, Holder};
@@ -41,16 +41,23 @@ impl IdentityService {
 
     fn otp_limits(&self, op: &Op, phone: &Phone) -> Vec<Limited> {
         let config = &self.0.config;
-        let mut out = vec![(
-            self.hash("otp per number", phone.e164()),
-            per_hour(config.otp_per_number, config.otp_gap_s),
-        )];
+        let number = phone.e164();
+        let often = Limit {
+            max: config.otp_per_number_10min,
+            window_ms: 10 * MINUTE_MS,
+            gap_ms: i64::from(config.otp_gap_s) * SECOND_MS,
+        };
+        let daily = Limit { max: config.otp_per_number_day, window_ms: DAY_MS, gap_ms: 0 };
+        let mut out = vec![
+            (self.hash("otp per number", number), often),
+            (self.hash("otp per number and day", number), daily),
+        ];
         if let Some(device) = &op.device {
-            out.push((self.hash("otp per device", device), per_hour(config.otp_per_device, 0)));
+            out.push((self.hash("otp per device", device), per_hour(config.otp_per_device_hour)));
         }
         if let Some(ip) = op.ip {
             let network = rules::network(ip);
-            out.push((self.hash("otp per address", &network), per_hour(config.otp_per_ip, 0)));
+            out.push((self.hash("otp per address", &network), per_hour(config.otp_per_ip_hour)));
         }
         out
     }

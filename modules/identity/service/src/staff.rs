@@ -46,11 +46,10 @@ impl IdentityService {
         };
         let (now, config) = (self.0.env.now(), &self.0.config);
         let mut limited: Vec<Limited> =
-            vec![(self.hash("staff per account", &email), per_hour(config.staff_tries, 0))];
+            vec![(self.hash("staff per account", &email), per_hour(config.staff_tries))];
         if let Some(ip) = op.ip {
             let network = rules::network(ip);
-            limited
-                .push((self.hash("staff per address", &network), per_hour(config.staff_per_ip, 0)));
+            limited.push((self.hash("staff per address", &network), per_hour(config.staff_per_ip)));
         }
         // Counted before the answer is known, so that a thousand at once are not a thousand tries.
         let (counted, hashes) = (limited.clone(), self.email_hashes(&email));
