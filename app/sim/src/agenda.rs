@@ -22,6 +22,10 @@ pub(crate) enum Act {
     CaptureExpiry(String),
     /// A pending refund ends.
     RefundEnds(String),
+    /// A payment link was not paid in time.
+    LinkExpiry(String),
+    /// A QR code closes at its time.
+    QrExpiry(String),
     /// The parcel takes its next step, and so on in steps of this many milliseconds.
     ParcelStep(String, u64),
     /// A webhook goes out.
@@ -142,6 +146,8 @@ fn perform(world: &Arc<World>, act: Act) {
         Act::PaymentTimeout(id) => world.razorpay.payment_timed_out(world, &id),
         Act::LateAuthorisation(id) => world.razorpay.authorised_late(world, &id),
         Act::CaptureExpiry(id) => world.razorpay.capture_expired(world, &id),
+        Act::LinkExpiry(id) => world.razorpay.link_expired(world, &id),
+        Act::QrExpiry(id) => world.razorpay.qr_expired(world, &id),
         Act::RefundEnds(id) => world.razorpay.refund_ends(world, &id),
         Act::ParcelStep(id, step_ms) => world.shipway.step(world, &id, step_ms),
         Act::Deliver(delivery) => crate::hooks::deliver(world.clone(), *delivery),

@@ -35,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/faults", get(get_faults).post(add_fault).delete(clear_faults))
         .route("/scenario", post(set_scenario).delete(clear_scenario))
         .route("/razorpay/pay", post(pay))
+        .route("/razorpay/scan", post(scan))
         .route("/razorpay/resolve", post(resolve))
         .route("/razorpay/reasons", get(reasons))
         .route("/webhooks", get(get_webhooks).post(set_webhook))
@@ -200,6 +201,26 @@ async fn resolve(State(world): Sims, body: Bytes) -> Answer {
     let request: ResolveRequest = read(&body)?;
     let payment = world.razorpay.resolve(&world, &request.payment_id, &request.outcome)?;
     ok(paid_json(&world, &payment))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScanRequest {
+    qr_id: String,
+    amount: Option<i64>,
+    vpa: Option<String>,
+}
+
+async fn scan(State(world): Sims, body: Bytes) -> Answer {
+    let request: ScanRequest = read(&body)?;
+    if request.vpa.as_ref().is_some_and(|v| v.len() > 255) {
+        return Err(Wrong::new("vpa must have at most 255 characters"));
+    }
+    let payment = world.razorpay.move_books(&world, |book, ctx, fx| {
+        let id = book.scan(ctx, &request.qr_id, request.amount, request.vpa, fx)?;
+        book.payment(&id).cloned()
+    });
+    ok(json!({ "payment": payment.map_err(PayRefused::Api)?.json() }))
 }
 
 async fn reasons() -> Answer {

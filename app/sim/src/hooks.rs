@@ -377,6 +377,11 @@ mod tests {
     fn signatures_match_what_the_official_clients_accept() {
         let checkout = hmac_hex("test_key_secret", b"order_EKwxwAgItmmXdp|pay_DESlfW9H8K9uqM");
         assert_eq!(checkout, "a1d945b1530d03a6920717d37886f01b5bb9eb59bfcbd63f327221ddcc993622");
+        let link = b"plink_ExjpAUN3gVHrPJ|ref-1|paid|pay_DESlfW9H8K9uqM";
+        assert_eq!(
+            hmac_hex("test_key_secret", link),
+            "b1b38fe4f74ddd4d8f2493a9dea4891c58995d9009008da89299d1c4a47cc3c7"
+        );
         let webhook =
             hmac_hex("test_webhook_secret", br#"{"entity":"event","event":"payment.captured"}"#);
         assert_eq!(webhook, "a438afc6ce7006ee9db518386b03fa11af0ca64eee8a8978885697e4065e9581");

@@ -33,6 +33,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/v2/{*path}", any(crate::razorpay::http::entry))
         .route("/shipway/api/{*path}", any(crate::shipway::http::entry))
         .route("/shipway/labels/{awb}", get(crate::shipway::http::label))
+        .route("/i/{id}", get(crate::razorpay::page::short_url))
         .route("/sms/send", any(crate::sms::send))
         .nest("/_sim", crate::control::routes())
         .fallback(crate::razorpay::http::unknown)

@@ -10,6 +10,7 @@ use super::entity::{
     Card, Method, Order, OrderStatus, Outcome, Payment, PaymentStatus, Refund, RefundStatus, fee,
 };
 use super::error::{ApiError, failure};
+use super::links::{Link, LinkStatus, Qr};
 use crate::agenda::Act;
 use crate::config::RazorpayConfig;
 use crate::world::{Ids, Shelf};
@@ -19,6 +20,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) now_s: i64,
     pub(crate) ids: &'a Ids,
     pub(crate) cfg: &'a RazorpayConfig,
+    pub(crate) base_url: &'a str,
 }
 
 /// What follows from a move.
@@ -38,6 +40,12 @@ pub(crate) struct Event {
 }
 
 impl Effects {
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.wanted {
+            self.events.push(event);
+        }
+    }
+
     fn payment(&mut self, name: &'static str, payment: &Payment) {
         if self.wanted {
             let payload = json!({ "payment": { "entity": payment.json() } });
@@ -129,12 +137,17 @@ pub(crate) type RequestHash = [u8; 32];
 
 const TEN_MINUTES_MS: i64 = 600_000;
 const MAX_ATTEMPTS: u32 = 100;
+/// Links and QR codes carry longer texts, so fewer are kept.
+const MAX_LINKS: usize = 20_000;
 pub(crate) const DEFAULT_CAPTURE_WITHIN_MIN: i64 = 3 * 24 * 60;
 
 pub(crate) struct Book {
     pub(crate) orders: Shelf<Order>,
     pub(crate) payments: Shelf<Payment>,
     pub(crate) refunds: Shelf<Refund>,
+    pub(crate) links: Shelf<Link>,
+    pub(crate) link_of_order: Shelf<String>,
+    pub(crate) qrs: Shelf<Qr>,
     pub(crate) totals: Totals,
     receipts: HashMap<String, String>,
     refund_keys: Shelf<RefundKey>,
@@ -146,6 +159,9 @@ impl Book {
             orders: Shelf::new(cap),
             payments: Shelf::new(cap),
             refunds: Shelf::new(cap),
+            links: Shelf::new(cap.min(MAX_LINKS)),
+            link_of_order: Shelf::new(cap.min(MAX_LINKS)),
+            qrs: Shelf::new(cap.min(MAX_LINKS)),
             totals: Totals::default(),
             receipts: HashMap::new(),
             refund_keys: Shelf::new(cap),
@@ -221,6 +237,33 @@ impl Book {
         if order.attempts >= MAX_ATTEMPTS {
             return Err(ApiError::bad("Too many payments were tried on this order."));
         }
+        let ended = self
+            .link_of_order
+            .get(order_id)
+            .and_then(|id| self.links.get(id))
+            .is_some_and(|link| link.status != LinkStatus::Created);
+        if ended {
+            return Err(ApiError::bad("This payment link has ended."));
+        }
+        let amount = order.amount;
+        let id = self.open_payment(ctx, Some(order_id.into()), amount, by);
+        if let Some(order) = self.orders.get_mut(order_id) {
+            order.attempts += 1;
+            order.status = OrderStatus::Attempted;
+            order.payments.push(id.clone());
+        }
+        self.settle(ctx, &id, outcome, fx);
+        Ok(id)
+    }
+
+    /// A payment that nothing is decided about yet.
+    pub(super) fn open_payment(
+        &mut self,
+        ctx: &Ctx<'_>,
+        order_id: Option<String>,
+        amount: i64,
+        by: Instrument,
+    ) -> String {
         let method = by.method.unwrap_or(Method::Upi);
         let vpa = match method {
             Method::Upi => by.vpa.or_else(|| Some("success@razorpay".into())),
@@ -228,8 +271,8 @@ impl Book {
         };
         let payment = Payment {
             id: ctx.ids.razorpay("pay_"),
-            order_id: order_id.into(),
-            amount: order.amount,
+            order_id,
+            amount,
             method,
             status: PaymentStatus::Created,
             captured: false,
@@ -252,13 +295,7 @@ impl Book {
         let id = payment.id.clone();
         self.payments.insert(id.clone(), payment);
         self.totals.payments += 1;
-        if let Some(order) = self.orders.get_mut(order_id) {
-            order.attempts += 1;
-            order.status = OrderStatus::Attempted;
-            order.payments.push(id.clone());
-        }
-        self.settle(ctx, &id, outcome, fx);
-        Ok(id)
+        id
     }
 
     /// Takes a payment that is still open to its outcome.
@@ -308,7 +345,8 @@ impl Book {
         payment.failure = None;
         payment.reference = Some(ctx.ids.digits(12));
         fx.payment("payment.authorized", payment);
-        let order = self.orders.get(&payment.order_id);
+        let Some(order_id) = &payment.order_id else { return };
+        let order = self.orders.get(order_id);
         let auto_capture = order.is_some_and(|o| o.auto_capture);
         let within_min = order.map_or(DEFAULT_CAPTURE_WITHIN_MIN, |o| o.capture_within_min);
         if order.is_some_and(|o| o.status == OrderStatus::Paid) {
@@ -358,7 +396,7 @@ impl Book {
         Ok(self.payment(id)?.json())
     }
 
-    fn take_money(&mut self, ctx: &Ctx<'_>, id: &str, fx: &mut Effects) {
+    pub(super) fn take_money(&mut self, ctx: &Ctx<'_>, id: &str, fx: &mut Effects) {
         let Some(payment) = self.payments.get_mut(id) else { return };
         let (fee, tax) = fee(payment.amount, ctx.cfg.fee_bps);
         payment.status = PaymentStatus::Captured;
@@ -369,10 +407,15 @@ impl Book {
         self.totals.fee += fee;
         self.totals.tax += tax;
         fx.payment("payment.captured", payment);
-        if let Some(order) = self.orders.get_mut(&payment.order_id) {
+        let order_id = payment.order_id.as_deref().unwrap_or_default();
+        if let Some(order) = self.orders.get_mut(order_id) {
             order.amount_paid += payment.amount;
             order.status = OrderStatus::Paid;
             fx.order_paid(payment, order);
+        }
+        if self.link_of_order.get(order_id).is_some() {
+            let payment = payment.clone();
+            self.link_paid(ctx, &payment, fx);
         }
     }
 

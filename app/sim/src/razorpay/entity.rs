@@ -62,6 +62,17 @@ pub(crate) enum Method {
     Wallet,
 }
 
+impl Method {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Upi => "upi",
+            Self::Card => "card",
+            Self::Netbanking => "netbanking",
+            Self::Wallet => "wallet",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PaymentStatus {
@@ -93,7 +104,8 @@ impl Card {
 #[derive(Debug, Clone)]
 pub(crate) struct Payment {
     pub(crate) id: String,
-    pub(crate) order_id: String,
+    /// What a QR code collects belongs to no order.
+    pub(crate) order_id: Option<String>,
     pub(crate) amount: i64,
     pub(crate) method: Method,
     pub(crate) status: PaymentStatus,

@@ -15,12 +15,13 @@ use super::book::{DEFAULT_CAPTURE_WITHIN_MIN, NewOrder, NewRefund, RequestHash};
 use super::entity::{Order, Payment, PaymentStatus, Refund};
 use super::error::{ApiError, refused};
 use super::input::{Input, Page, check_id, collection, missing};
+use super::links_http::{LinkOp, QrOp};
 use super::page;
 use crate::faults;
 use crate::serve::{self, MAX_BODY};
 use crate::world::World;
 
-type Answer = Result<Value, ApiError>;
+pub(super) type Answer = Result<Value, ApiError>;
 
 /// What a request wants. The id is that of the path.
 enum Op<'a> {
@@ -44,6 +45,8 @@ enum Op<'a> {
     CheckoutPage,
     CheckoutPay,
     CheckoutResolve,
+    Link(LinkOp<'a>),
+    Qr(QrOp<'a>),
 }
 
 impl<'a> Op<'a> {
@@ -56,6 +59,8 @@ impl<'a> Op<'a> {
             ("GET", ["orders", id, "payments"]) => Op::OrderPayments(id),
             ("GET", ["payments"]) => Op::PaymentList,
             ("GET", ["payments", "downtimes"]) => Op::Downtimes,
+            (verb, ["payments", "qr_codes", rest @ ..]) => Op::Qr(QrOp::route(verb, rest)?),
+            (verb, ["payment_links", rest @ ..]) => Op::Link(LinkOp::route(verb, rest)?),
             ("GET", ["payments", id]) => Op::PaymentFetch(id),
             ("PATCH", ["payments", id]) => Op::PaymentUpdate(id),
             ("GET", ["payments", id, "card"]) => Op::PaymentCard(id),
@@ -97,6 +102,8 @@ impl<'a> Op<'a> {
             Op::CheckoutPage => "checkout.page",
             Op::CheckoutPay => "checkout.pay",
             Op::CheckoutResolve => "checkout.resolve",
+            Op::Link(op) => op.name(),
+            Op::Qr(op) => op.name(),
         }
     }
 
@@ -106,15 +113,15 @@ impl<'a> Op<'a> {
     }
 }
 
-struct Call<'a> {
-    world: &'a Arc<World>,
+pub(super) struct Call<'a> {
+    pub(super) world: &'a Arc<World>,
     headers: &'a HeaderMap,
-    query: &'a str,
+    pub(super) query: &'a str,
     body: &'a Bytes,
 }
 
 impl Call<'_> {
-    fn input(&self) -> Result<Input, ApiError> {
+    pub(super) fn input(&self) -> Result<Input, ApiError> {
         Input::parse(self.headers, self.body, self.world.cfg.strict)
     }
 }
@@ -286,6 +293,8 @@ fn answer(op: &Op<'_>, call: &Call<'_>) -> Answer {
             Ok(refund.json())
         }
         Op::Downtimes => Ok(collection(Vec::new())),
+        Op::Link(op) => op.answer(call),
+        Op::Qr(op) => op.answer(call),
         Op::CheckoutPage | Op::CheckoutPay | Op::CheckoutResolve => Err(ApiError::unknown_url()),
     }
 }

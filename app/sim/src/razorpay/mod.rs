@@ -5,6 +5,8 @@ pub(crate) mod entity;
 pub(crate) mod error;
 pub(crate) mod http;
 mod input;
+pub(crate) mod links;
+mod links_http;
 pub(crate) mod page;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -123,7 +125,12 @@ impl Razorpay {
         make: impl FnOnce(&mut Book, &Ctx<'_>, &mut Effects) -> R,
     ) -> R {
         let now_ms = world.clock.now_ms();
-        let ctx = Ctx { now_s: now_ms / 1000, ids: &world.ids, cfg: &world.cfg.razorpay };
+        let ctx = Ctx {
+            now_s: now_ms / 1000,
+            ids: &world.ids,
+            cfg: &world.cfg.razorpay,
+            base_url: &world.base_url,
+        };
         let wanted = world.hooks.wanted(Provider::Razorpay);
         let mut fx = Effects { wanted, ..Effects::default() };
         let result = make(&mut self.book.lock(), &ctx, &mut fx);
@@ -266,9 +273,43 @@ impl Razorpay {
         self.move_books(world, |book, ctx, fx| book.expire_capture(ctx, id, fx));
     }
 
+    pub(crate) fn link_expired(&self, world: &Arc<World>, id: &str) {
+        self.move_books(world, |book, ctx, fx| {
+            // Gone or paid meanwhile: nothing to do.
+            let _ = book.end_link(ctx, id, links::LinkStatus::Expired, fx);
+        });
+    }
+
+    pub(crate) fn qr_expired(&self, world: &Arc<World>, id: &str) {
+        self.move_books(world, |book, ctx, fx| {
+            // Gone or closed meanwhile: nothing to do.
+            let _ = book.close_qr(ctx, id, "expired", fx);
+        });
+    }
+
     pub(crate) fn refund_ends(&self, world: &Arc<World>, id: &str) {
         self.move_books(world, |book, ctx, fx| book.end_refund(ctx, id, fx));
     }
+}
+
+/// Where the browser goes after a payment link was paid: a GET, signed over other fields.
+pub(crate) fn link_callback(world: &World, payment: &Payment) -> Option<String> {
+    let book = world.razorpay.book.lock();
+    let id = book.link_of_order.get(payment.order_id.as_deref()?)?;
+    let link = book.links.get(id)?;
+    let url = link.new.callback_url.as_deref()?;
+    let reference = link.new.reference_id.as_deref().unwrap_or("");
+    let message = format!("{id}|{reference}|paid|{}", payment.id);
+    let signature = hmac_hex(&world.cfg.razorpay.key_secret, message.as_bytes());
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("razorpay_payment_id", &payment.id)
+        .append_pair("razorpay_payment_link_id", id)
+        .append_pair("razorpay_payment_link_reference_id", reference)
+        .append_pair("razorpay_payment_link_status", "paid")
+        .append_pair("razorpay_signature", &signature)
+        .finish();
+    let joint = if url.contains('?') { '&' } else { '?' };
+    Some(format!("{url}{joint}{query}"))
 }
 
 /// The fields that the browser posts to the shop's callback URL. Empty while nothing is decided.
@@ -287,11 +328,12 @@ pub(crate) fn callback(world: &World, payment: &Payment) -> Vec<(&'static str, S
             ]
         }
         _ => {
-            let message = format!("{}|{}", payment.order_id, payment.id);
+            let order_id = payment.order_id.clone().unwrap_or_default();
+            let message = format!("{order_id}|{}", payment.id);
             let signature = hmac_hex(&world.cfg.razorpay.key_secret, message.as_bytes());
             vec![
                 ("razorpay_payment_id", payment.id.clone()),
-                ("razorpay_order_id", payment.order_id.clone()),
+                ("razorpay_order_id", order_id),
                 ("razorpay_signature", signature),
             ]
         }

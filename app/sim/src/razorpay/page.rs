@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use qrcode::QrCode;
@@ -10,7 +11,8 @@ use qrcode::render::svg;
 
 use super::entity::{Method, Order, OrderStatus, Payment, PaymentStatus};
 use super::error::{ApiError, FAILING_CARDS, GOOD_CARDS};
-use super::{PayRefused, PayRequest, callback, input};
+use super::links::LinkStatus;
+use super::{PayRefused, PayRequest, callback, input, link_callback};
 use crate::serve::{self, escaped};
 use crate::world::World;
 
@@ -114,6 +116,37 @@ fn opened(world: &Arc<World>, form: &Form) -> Result<Response, ApiError> {
     Ok(page(world, &payment_page(world, &checkout, &order)))
 }
 
+/// `GET /i/{id}`: a payment link opens its page, a QR code shows its picture.
+pub(crate) async fn short_url(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
+    let (order, name) = {
+        let book = world.razorpay.book.lock();
+        if let Some(qr) = book.qrs.get(&id) {
+            let name = qr.new.name.clone().unwrap_or_default();
+            let link = upi(&world, &name, &id, qr.new.fixed, "");
+            let picture = format!("<?xml version=\"1.0\" standalone=\"yes\"?>{}", qr_svg(&link));
+            return serve::reply(StatusCode::OK, "image/svg+xml", picture.into_bytes());
+        }
+        let Ok(link) = book.link(&id) else { return error_page(&ApiError::unknown_id()) };
+        if link.status != LinkStatus::Created {
+            return error_page(&ApiError::bad("This payment link has ended."));
+        }
+        match book.order(&link.order_id) {
+            Ok(order) => (order.clone(), link.new.description.clone().unwrap_or_default()),
+            Err(error) => return error_page(&error),
+        }
+    };
+    let checkout = Checkout {
+        order_id: order.id.clone(),
+        name: world.cfg.razorpay.merchant_name.clone(),
+        description: name.chars().take(255).collect(),
+        email: String::new(),
+        contact: String::new(),
+        callback_url: String::new(),
+        cancel_url: format!("{}/i/{id}", world.base_url),
+    };
+    page(&world, &payment_page(&world, &checkout, &order))
+}
+
 /// `POST /v1/checkout/pay`: a button of the page.
 pub(crate) fn pay(world: &Arc<World>, body: &[u8]) -> Response {
     let form = Form::parse(body);
@@ -158,7 +191,13 @@ fn after(world: &Arc<World>, checkout: &Checkout, done: Result<Payment, PayRefus
         Ok(payment) if payment.status == PaymentStatus::Created => {
             page(world, &pending_page(checkout, &payment))
         }
-        Ok(payment) => page(world, &back_page(world, checkout, &payment)),
+        Ok(payment) => {
+            let paid = payment.status != PaymentStatus::Failed;
+            match link_callback(world, &payment).filter(|_| paid) {
+                Some(url) => redirect(&url),
+                None => page(world, &back_page(world, checkout, &payment)),
+            }
+        }
     }
 }
 
@@ -200,16 +239,30 @@ fn encoded(text: &str) -> String {
     out
 }
 
-pub(crate) fn upi_link(world: &World, payee: &str, order: &Order) -> String {
-    format!(
-        "upi://pay?pa={}&pn={}&mc=5399&tr={}&tn={}&am={}.{:02}&cu=INR&mode=15",
+/// The payment as a link that UPI apps open. Without an amount the payer types it.
+fn upi(world: &World, payee: &str, reference: &str, amount: Option<i64>, note: &str) -> String {
+    let mut link = format!(
+        "upi://pay?pa={}&pn={}&mc=5399&tr={}",
         encoded(&world.cfg.razorpay.merchant_vpa),
         encoded(&payee.chars().take(40).collect::<String>()),
-        encoded(&order.id.replace('_', "")),
-        encoded(order.receipt.as_deref().unwrap_or("Order")),
-        order.amount / 100,
-        order.amount % 100,
-    )
+        encoded(&reference.replace('_', "")),
+    );
+    if !note.is_empty() {
+        link.push_str(&format!("&tn={}", encoded(note)));
+    }
+    if let Some(paise) = amount {
+        link.push_str(&format!("&am={}.{:02}", paise / 100, paise % 100));
+    }
+    link.push_str("&cu=INR&mode=15");
+    link
+}
+
+fn qr_svg(link: &str) -> String {
+    let picture = QrCode::new(link.as_bytes())
+        .map(|code| code.render::<svg::Color<'_>>().min_dimensions(220, 220).build())
+        .unwrap_or_default();
+    // An inline picture needs no XML prologue.
+    picture.split_once("?>").map_or(picture.clone(), |(_, rest)| rest.to_owned())
 }
 
 const HEAD: &str = concat!(
@@ -221,13 +274,9 @@ const HEAD: &str = concat!(
 );
 
 fn payment_page(world: &World, checkout: &Checkout, order: &Order) -> String {
-    let link = upi_link(world, &checkout.name, order);
-    let qr = QrCode::new(link.as_bytes()).map_or_else(
-        |_| String::new(),
-        |code| code.render::<svg::Color<'_>>().min_dimensions(220, 220).build(),
-    );
-    // An inline picture needs no XML prologue.
-    let qr = qr.split_once("?>").map_or(qr.as_str(), |(_, rest)| rest);
+    let note = order.receipt.as_deref().unwrap_or("Order");
+    let link = upi(world, &checkout.name, &order.id, Some(order.amount), note);
+    let qr = qr_svg(&link);
     let hidden = checkout.hidden();
     let row = |(number, meaning): &(&str, &str)| {
         let spaced: Vec<&str> = (0..4).map(|i| &number[i * 4..i * 4 + 4]).collect();

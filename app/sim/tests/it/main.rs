@@ -5,6 +5,7 @@
 
 mod faults;
 mod hooks;
+mod links;
 mod mail;
 mod page;
 mod razorpay;

@@ -42,7 +42,13 @@ assert client.payment.refund(payment["id"], {"amount": 20000}, headers=key)["id"
 assert client.refund.fetch(refund["id"])["payment_id"] == payment["id"]
 assert client.payment.fetch(payment["id"])["refund_status"] == "partial"
 
-wanted = {"payment.authorized", "payment.captured", "order.paid", "refund.created", "refund.processed"}
+link = client.payment_link.create({"amount": 500, "currency": "INR", "reference_id": "py-link", "customer": {"name": "Sita"}})
+assert client.payment_link.fetch(link["id"])["status"] == "created"
+assert client.payment_link.all()["payment_links"][0]["id"] == link["id"]
+code = client.qrcode.create({"type": "upi_qr", "usage": "multiple_use", "fixed_amount": False})
+assert client.qrcode.fetch(code["id"])["status"] == "active"
+
+wanted = {"payment.authorized", "payment.captured", "order.paid", "refund.created", "refund.processed", "qr_code.created"}
 for _ in range(200):
     received = http(os.environ["RECEIVED"])
     if len(received) >= len(wanted):
