@@ -53,7 +53,7 @@ const INSERT: Sql = Sql::new(
 const CANCEL: Sql = Sql::new(
     "payments.cancel",
     "UPDATE payment SET state = 'cancelled', updated_at = ?2,
-            next_check_at = CASE WHEN gateway_order_id IS NULL THEN NULL ELSE ?2 END
+            next_check_at = CASE WHEN gateway_order_id IS NULL THEN next_check_at ELSE ?2 END
      WHERE order_id = ?1 AND state IN ('created', 'pending', 'failed', 'authorized', 'due_on_delivery')",
 );
 const COLLECT: Sql = Sql::new(

@@ -57,6 +57,8 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, GatewayError> {
     match answer.status {
         200 => serde_json::from_slice(&answer.body)
             .map_err(|_| GatewayError::Unknown("the answer cannot be read")),
+        // About our account: no shopper can do anything about it.
+        401 | 403 => Err(GatewayError::Unknown("it does not accept the account's key")),
         400..=499 if answer.status != 429 => {
             let text = serde_json::from_slice::<Refusal>(&answer.body)
                 .ok()
@@ -180,8 +182,8 @@ mod tests {
                 description: "This payment has already been captured".to_owned()
             })
         );
-        assert!(matches!(payment(&answer(401, "nonsense")), Err(GatewayError::Refused { .. })));
-        for status in [500, 502, 503, 429, 302] {
+        assert!(matches!(payment(&answer(404, "nonsense")), Err(GatewayError::Refused { .. })));
+        for status in [401, 403, 500, 502, 503, 429, 302] {
             assert!(matches!(payment(&answer(status, body)), Err(GatewayError::Unknown(_))));
         }
     }

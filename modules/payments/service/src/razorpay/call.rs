@@ -87,9 +87,22 @@ mod tests {
 
     use super::*;
 
+    /// With the body's keys sorted, however serde_json was built.
     fn text(call: &Call) -> String {
+        fn sorted(value: serde_json::Value) -> serde_json::Value {
+            match value {
+                serde_json::Value::Object(map) => {
+                    let mut pairs: Vec<_> = map.into_iter().collect();
+                    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+                    pairs.into_iter().map(|(k, v)| (k, sorted(v))).collect()
+                }
+                other => other,
+            }
+        }
         let headers: String = call.headers.iter().map(|(n, v)| format!("\n{n}: {v}")).collect();
-        let body = call.body.as_deref().map(|b| format!("\n{b}")).unwrap_or_default();
+        let body =
+            call.body.as_deref().map(|b| format!("\n{}", sorted(serde_json::from_str(b).unwrap())));
+        let body = body.unwrap_or_default();
         format!("{} {}{headers}{body}", call.method, call.path)
     }
 
@@ -102,11 +115,11 @@ mod tests {
         assert_eq!(
             text(&create_order(p, o, Paise(49_900))),
             r#"POST /v1/orders
-{"amount":49900,"currency":"INR","notes":{"order_id":"ord_01hf7yat0070g82041040g2081","payment_id":"pmt_01hf7yat00e1rrew1r7072e1r7"},"payment":{"capture":"automatic","capture_options":{"automatic_expiry_period":30,"manual_expiry_period":7200,"refund_speed":"normal"}},"receipt":"pmt_01hf7yat00e1rrew1r7072e1r7","unique_receipt":true}"#
+{"amount":49900,"currency":"INR","notes":{"order_id":"ord_01hf7yat00e40r2081040g2081","payment_id":"pmt_01hf7yat00ew3re1r70w3ge1r7"},"payment":{"capture":"automatic","capture_options":{"automatic_expiry_period":30,"manual_expiry_period":7200,"refund_speed":"normal"}},"receipt":"pmt_01hf7yat00ew3re1r70w3ge1r7","unique_receipt":true}"#
         );
         assert_eq!(
             text(&orders_by_receipt(p)),
-            "GET /v1/orders?receipt=pmt_01hf7yat00e1rrew1r7072e1r7&count=10"
+            "GET /v1/orders?receipt=pmt_01hf7yat00ew3re1r70w3ge1r7&count=10"
         );
         assert_eq!(text(&payments_of_order("order_A1")), "GET /v1/orders/order_A1/payments");
         assert_eq!(text(&payment("pay_A1")), "GET /v1/payments/pay_A1");
@@ -117,8 +130,8 @@ mod tests {
         assert_eq!(
             text(&refund("pay_A1", r, Paise(250))),
             r#"POST /v1/payments/pay_A1/refund
-x-refund-idempotency: rfd_01hf7yat0070c1g60g30c1g60r
-{"amount":250,"notes":{"refund_id":"rfd_01hf7yat0070c1g60g30c1g60r"},"receipt":"rfd_01hf7yat0070c1g60g30c1g60r","speed":"normal"}"#
+x-refund-idempotency: rfd_01hf7yat00ec1r60r30c1g60r3
+{"amount":250,"notes":{"refund_id":"rfd_01hf7yat00ec1r60r30c1g60r3"},"receipt":"rfd_01hf7yat00ec1r60r30c1g60r3","speed":"normal"}"#
         );
         assert_eq!(text(&refund_by_id("rfnd_A1")), "GET /v1/refunds/rfnd_A1");
         assert_eq!(

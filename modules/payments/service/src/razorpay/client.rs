@@ -99,8 +99,8 @@ impl Razorpay {
             made = self.sender.send(&refund).await.and_then(|a| answer::refund(&a));
         }
         match made {
-            // 401 and 403 are about us, 409 says that the first try still runs.
-            Err(GatewayError::Refused { status: 401 | 403 | 409, .. }) => {
+            // The first try still runs, or was told apart: the list says which.
+            Err(GatewayError::Refused { status: 409, .. }) => {
                 let found = self.find_refund(payment, id, amount).await?;
                 found.ok_or(GatewayError::Unknown("it does not say yet"))
             }
