@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use mela_db::postgres_script;
 /// `nobody`, who must be able to reach the folder.
 pub struct PrivatePostgres {
     server: Server,
+    child: Child,
+    fsync: bool,
 }
 
 struct Server {
@@ -29,7 +31,27 @@ impl PrivatePostgres {
     /// Starts a server with fresh data in `dir`, which is made (and emptied of an earlier one).
     /// Without `fsync` it is fast and forgets everything in a power cut: right for tests.
     pub fn start(dir: &Path, fsync: bool) -> Result<Self> {
-        Ok(Self { server: Server::start(dir, fsync)? })
+        let (server, child) = Server::start(dir, fsync)?;
+        Ok(Self { server, child, fsync })
+    }
+
+    /// Kills the server (SIGKILL) and starts it again on the same data, as after a crash: whoever
+    /// was connected is cut off, what was committed is recovered from the log.
+    pub fn crash(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let killed = Instant::now();
+        loop {
+            match self.server.launch(self.fsync) {
+                Ok(child) => {
+                    self.child = child;
+                    return Ok(());
+                }
+                // Its orphaned backends hold the shared memory until they have noticed.
+                Err(error) if killed.elapsed() > Duration::from_secs(20) => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
     }
 
     /// The database's URL: through the unix socket if the folder's path is short enough for one.
@@ -41,6 +63,8 @@ impl PrivatePostgres {
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         self.server.stop();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         let _ = fs::remove_dir_all(self.server.data());
     }
 }
@@ -74,7 +98,8 @@ fn share() -> Result<String> {
     let server = match Server::found(&dir) {
         Some(server) => server,
         None => {
-            let server = Server::start(&dir, false)?;
+            // Not ours to wait for: whoever is last stops it.
+            let (server, _) = Server::start(&dir, false)?;
             server.watch(&beat)?;
             server
         }
@@ -98,7 +123,7 @@ fn make_dir(dir: &Path) -> Result<()> {
 }
 
 impl Server {
-    fn start(dir: &Path, fsync: bool) -> Result<Self> {
+    fn start(dir: &Path, fsync: bool) -> Result<(Self, Child)> {
         let bin = find_bin()?;
         let owner = unprivileged()?;
         make_dir(dir)?;
@@ -123,10 +148,18 @@ impl Server {
                 .args(["--no-sync", "--pgdata"])
                 .arg(&data),
         )?;
-        let log = File::create(server.dir.join("log"))?;
-        let mut command = server.command("postgres");
-        command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
-        command.arg("-k").arg(if server.has_socket() { data.as_path() } else { Path::new("") });
+        let child = server.launch(fsync)?;
+        fs::write(server.dir.join("port"), port.to_string())?;
+        Ok((server, child))
+    }
+
+    /// Runs the server on its data and waits until it answers.
+    fn launch(&self, fsync: bool) -> Result<Child> {
+        let data = self.data();
+        let log = File::create(self.dir.join("log"))?;
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(&data).arg("-p").arg(self.port.to_string());
+        command.arg("-k").arg(if self.has_socket() { data.as_path() } else { Path::new("") });
         for setting in [
             "listen_addresses=127.0.0.1",
             "max_connections=300",
@@ -148,18 +181,17 @@ impl Server {
             .process_group(0)
             .spawn()?;
         let started = Instant::now();
-        while postgres_script(&server.url(), "SELECT 1").is_err() {
+        while postgres_script(&self.url(), "SELECT 1").is_err() {
             if child.try_wait()?.is_some() || started.elapsed() > Duration::from_secs(60) {
-                server.stop();
-                let log = fs::read_to_string(server.dir.join("log")).unwrap_or_default();
+                self.stop();
+                let _ = child.kill();
+                let _ = child.wait();
+                let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
                 return Err(Error::other(format!("Postgres did not start:\n{log}")));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        fs::write(server.dir.join("port"), port.to_string())?;
-        // Not our child to wait for: whoever is last stops it.
-        drop(child);
-        Ok(server)
+        Ok(child)
     }
 
     /// The server that an earlier process has started, if it lives. A busy one that cannot answer
