@@ -6,8 +6,8 @@
 //! hostile upload costs a bounded amount of work. Renditions carry pixels only: no EXIF, no place
 //! where the photo was taken.
 //!
-//! On one core of a small server a 12-megapixel photo takes about a quarter of a second in a
-//! release build, most of it in the JPEG decoder.
+//! A 12-megapixel photo takes 0.2 s on one core of a small server, optimised; a demo picture of the
+//! shop, drawn from vectors, 0.1 s.
 
 mod raster;
 mod svg;

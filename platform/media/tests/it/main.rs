@@ -95,7 +95,7 @@ fn the_demo_shop_is_drawn() {
 
 /// The whole demo shop within the limits: refusals come before drawing, so this is quick enough.
 #[test]
-#[ignore = "draws 158 pictures, a minute without optimisation"]
+#[ignore = "draws 158 pictures, half a minute"]
 fn all_of_the_demo_shop_is_drawn() {
     for path in files(&root().join("app/mela/demo-shop/media"), "svg") {
         take(&std::fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
