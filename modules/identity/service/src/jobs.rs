@@ -1,6 +1,7 @@
 //! What happens by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mela_base::{Event, MINUTE_MS};
@@ -13,6 +14,8 @@ use crate::service::IdentityService;
 use crate::stop::Stop;
 use crate::store;
 
+/// How often to look whether another process has changed the signing keys.
+const SIGNING_KEYS: Duration = Duration::from_secs(30);
 /// Rows of one table that one transaction deletes.
 const SWEPT_AT_ONCE: i64 = 500;
 
@@ -39,17 +42,22 @@ pub(crate) async fn follow_endings(
     let mut live = identity.0.bus.live();
     // What ended between the start and now; again whenever the receiver has missed something.
     let mut reload = true;
+    let mut keys = tokio::time::interval(SIGNING_KEYS);
     loop {
         if reload && let Err(error) = identity.load_ended().await {
             tracing::error!(?error, "ended sessions could not be loaded");
         }
         reload = false;
         let received = tokio::select! {
-            received = live.recv() => received,
-            changed = shutdown.wait_for(|stop| *stop) => {
-                drop(changed);
-                return;
+            received = live.recv() => Some(received),
+            _ = keys.tick() => None,
+            () = stopped(&mut shutdown) => return,
+        };
+        let Some(received) = received else {
+            if let Err(error) = identity.load_signing_keys().await {
+                tracing::error!(?error, "signing keys could not be loaded");
             }
+            continue;
         };
         match received {
             Ok(event) if event.topic == SessionsEnded::TOPIC => match event.decode() {
@@ -61,6 +69,11 @@ pub(crate) async fn follow_endings(
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Resolves when it is time to stop, or nobody is left to say so.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 const SWEEP: &str = "identity.sweep";

@@ -13,6 +13,7 @@ use mela_identity_api::{
 };
 use mela_jobs::Jobs;
 use mela_notify_api::SmsSender;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::IdentityConfig;
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) sms: Arc<dyn SmsSender>,
     pub(crate) config: IdentityConfig,
     pub(crate) ended: Ended,
+    /// The signing keys that were loaded last.
+    pub(crate) kids: Mutex<Vec<String>>,
     pub(crate) hashing: Semaphore,
 }
 
@@ -75,14 +78,15 @@ impl IdentityService {
             sms: deps.sms,
             config: deps.config,
             ended: Ended::default(),
+            kids: Mutex::default(),
             hashing: Semaphore::new(HASHING),
         }));
         service.load_ended().await?;
         Ok(service)
     }
 
-    /// Learns of sessions that other processes end, until `shutdown` becomes true. Every process
-    /// that reads access tokens runs this.
+    /// Learns of sessions that other processes end and of signing keys that they change, until
+    /// `shutdown` becomes true. Every process that reads access tokens runs this.
     pub async fn run(&self, shutdown: watch::Receiver<bool>) {
         jobs::follow_endings(self, shutdown).await;
     }

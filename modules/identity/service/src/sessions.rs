@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mela_base::ids::SessionId;
-use mela_base::{Actor, DAY_MS, HOUR_MS, MINUTE_MS, Op, Timestamp};
+use mela_base::{Actor, DAY_MS, HOUR_MS, Internal, MINUTE_MS, Op, Timestamp};
 use mela_bus::EventRow;
 use mela_crypto::TokenSigner;
 use mela_db::Tx;
@@ -109,6 +109,25 @@ impl IdentityService {
             .await?;
         for (session, at) in ended {
             self.0.ended.add(&[session], at, oldest);
+        }
+        Ok(())
+    }
+
+    /// Signs with the keys of the database from now on, if they have changed.
+    pub(crate) async fn load_signing_keys(&self) -> Result<(), IdentityError> {
+        let vault = self.0.vault.clone();
+        let keys = self
+            .0
+            .db
+            .read("identity.signing_keys", move |q| Ok::<_, Stop>(vault.signing_keys(q)?))
+            .await?;
+        let mut kids: Vec<String> = keys.iter().map(|k| k.kid().to_owned()).collect();
+        kids.sort_unstable();
+        let mut known = self.0.kids.lock();
+        // Setting them forgets which tokens were found good, so not for nothing.
+        if *known != kids {
+            self.0.minter.signer.set_keys(keys).map_err(Internal::new)?;
+            *known = kids;
         }
         Ok(())
     }

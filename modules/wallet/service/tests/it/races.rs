@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mela_base::Id;
 use mela_base::ids::HoldId;
-use mela_testkit::TestDb;
+use mela_testkit::{TestDb, on_both};
 use mela_wallet::WalletService;
 use mela_wallet_api::{Hold, Wallet, WalletError};
 use proptest::prelude::*;
@@ -256,4 +256,53 @@ fn at_once_and_twice_nothing_is_overdrawn_or_booked_twice() {
         let spent: i64 = redeemed.iter().map(|key| held[key].1).sum();
         assert_eq!(total, sum(&gains) - sum(&losses) - spent);
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_amid_everything_loses_and_makes_no_coin() {
+    on_both(SETS, async |t| {
+        let run = Run { w: wallet(&t), t: Arc::new(t), n: 0 };
+        for round in 0..5 {
+            let run = Run { n: round, ..run.clone() };
+            let (guest, me) = (run.person(0), run.person(1));
+            let start = Step::Reward { who: 0, amount: 100, key: 0 };
+            run.step(&start).await.unwrap();
+            for key in 0..4 {
+                run.step(&Step::Hold { who: 0, amount: 5, key }).await.unwrap();
+            }
+            let steps = (1u8..9).flat_map(|key| {
+                [
+                    Step::Reward { who: 0, amount: 3, key },
+                    Step::Spend { who: 0, amount: 2, key },
+                    Step::Hold { who: 0, amount: 1, key: key + 4 },
+                    Step::Redeem { key: key % 4 },
+                    Step::Release { key: (key + 1) % 4 },
+                ]
+            });
+            let mut tasks: Vec<_> = steps
+                .map(|step| {
+                    let run = run.clone();
+                    tokio::spawn(async move { (step.clone(), outcome(run.step(&step).await)) })
+                })
+                .collect();
+            merge(&run.w, &run.t, guest, me).await;
+            let (mut spent, mut redeemed) = (0, Vec::new());
+            for task in tasks.drain(..) {
+                match task.await.unwrap() {
+                    (Step::Reward { .. }, done) => assert_eq!(done, Outcome::Done(true)),
+                    (Step::Spend { amount, .. }, Outcome::Done(_)) => spent += amount,
+                    (Step::Redeem { key }, Outcome::Done(true)) => redeemed.push(key),
+                    _ => {}
+                }
+            }
+            redeemed.sort_unstable();
+            redeemed.dedup();
+            has(&run.w, guest, 0, 0).await;
+            let mine = run.w.balance(me).await.unwrap();
+            let expected = 100 + 8 * 3 - spent - 5 * redeemed.len() as i64;
+            assert_eq!(mine.available + mine.held, expected);
+        }
+        right(&run.w).await;
+    })
+    .await;
 }
