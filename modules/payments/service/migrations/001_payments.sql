@@ -60,3 +60,4 @@ CREATE TABLE payment_webhook (
     outcome TEXT,
     PRIMARY KEY (gateway, event_id)
 );
+CREATE INDEX payment_webhook_received ON payment_webhook (received_at);

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mela_base::{Env, Internal, MINUTE_MS, Paise};
+use mela_base::ids::RefundId;
+use mela_base::{DAY_MS, Env, Internal, MINUTE_MS, Paise};
 use mela_bus::Bus;
-use mela_db::{DbError, Tx};
+use mela_db::{DbError, Query, Tx};
 use mela_jobs::{Job, JobError, JobHandler, Jobs, NewJob};
 use mela_payments_api::{PaymentError, PaymentState};
+use tokio::task::JoinSet;
 
 use crate::razorpay::{self, client::Razorpay};
 use crate::rules;
@@ -20,7 +22,13 @@ const HOOK: &str = "payments.webhook";
 /// Asks the gateway about what is open.
 const RECOVER: &str = "payments.recover";
 /// Payments or refunds in one round.
-const ROUND: i64 = 100;
+const ROUND: usize = 100;
+/// Rounds of one run, so that a run ends.
+const MAX_ROUNDS: usize = 50;
+/// Calls at the same time.
+const AT_ONCE: usize = 8;
+/// How long processed webhooks are kept; the gateway replays for 15 days.
+const KEEP_HOOKS_MS: i64 = 30 * DAY_MS;
 /// For how long a round has what it took for itself.
 const LEASE_MS: i64 = 5 * MINUTE_MS;
 
@@ -113,41 +121,66 @@ impl PaymentsService {
             .await
     }
 
-    /// One round: asks the gateway about every open payment and refund that is due.
+    /// Asks the gateway about every open payment and refund that is due, and forgets old webhooks.
     pub async fn recover(&self) -> Result<Recovered, PaymentError> {
         let mut done = Recovered::default();
         let Some(gateway) = self.razorpay.clone() else { return Ok(done) };
-        let now = self.env.now();
-        let due = self
-            .db
-            .write("payments.take_due", move |tx| {
-                store::take_due(tx, now, now.plus_ms(LEASE_MS), ROUND)
-            })
-            .await?;
-        for payment in due {
-            done.payments += 1;
-            if let Err(error) = self.recover_payment(&gateway, &payment).await {
-                done.unanswered += 1;
-                tracing::warn!(payment = %payment.id, ?error, "a payment stays open");
+        for _ in 0..MAX_ROUNDS {
+            let (payments, refunds) = self.take_due().await?;
+            let last = payments.len() < ROUND && refunds.len() < ROUND;
+            let before = (done.payments + done.refunds, done.unanswered);
+            for some in payments.chunks(AT_ONCE) {
+                let mut asked = JoinSet::new();
+                for payment in some.iter().cloned() {
+                    let (service, gateway) = (self.clone(), gateway.clone());
+                    asked.spawn(async move {
+                        let asked = service.recover_payment(&gateway, &payment).await;
+                        answered(asked, format_args!("{}", payment.id))
+                    });
+                }
+                done.payments += some.len();
+                done.unanswered += unanswered(asked).await;
+            }
+            for some in refunds.chunks(AT_ONCE) {
+                let mut asked = JoinSet::new();
+                for id in some.iter().copied() {
+                    let service = self.clone();
+                    asked.spawn(async move {
+                        answered(service.recover_refund(id).await, format_args!("{id}"))
+                    });
+                }
+                done.refunds += some.len();
+                done.unanswered += unanswered(asked).await;
+            }
+            // While nothing is answered, more questions would only wait.
+            let asked = done.payments + done.refunds - before.0;
+            if last || done.unanswered - before.1 == asked {
+                break;
             }
         }
-        let due = self
-            .db
-            .write("payments.take_due_refunds", move |tx| {
-                store::take_due_refunds(tx, now, now.plus_ms(LEASE_MS), ROUND)
-            })
-            .await?;
-        for id in due {
-            done.refunds += 1;
-            let row =
-                self.db.read("payments.refund_by_id", move |q| store::refund_by_id(q, id)).await?;
-            let Some(row) = row else { continue };
-            if let Err(error) = self.pursue_refund(&row).await {
-                done.unanswered += 1;
-                tracing::warn!(refund = %id, ?error, "a refund stays open");
-            }
-        }
+        let before = self.env.now().plus_ms(-KEEP_HOOKS_MS);
+        let sweep = move |tx: &mut Tx<'_>| store::sweep_hooks(tx, before, 500);
+        self.db.write("payments.sweep_hooks", sweep).await?;
         Ok(done)
+    }
+
+    async fn take_due(&self) -> Result<(Vec<PaymentRow>, Vec<RefundId>), PaymentError> {
+        let now = self.env.now();
+        let limit = i64::try_from(ROUND).unwrap_or(i64::MAX);
+        let take = move |tx: &mut Tx<'_>| {
+            let until = now.plus_ms(LEASE_MS);
+            let payments = store::take_due(tx, now, until, limit)?;
+            Ok::<_, DbError>((payments, store::take_due_refunds(tx, now, until, limit)?))
+        };
+        Ok(self.db.write("payments.take_due", take).await?)
+    }
+
+    async fn recover_refund(&self, id: RefundId) -> Result<(), PaymentError> {
+        let read = move |q: &mut Query<'_>| store::refund_by_id(q, id);
+        match self.db.read("payments.refund_by_id", read).await? {
+            Some(row) => self.pursue_refund(&row).await,
+            None => Ok(()),
+        }
     }
 
     async fn recover_payment(
@@ -203,4 +236,20 @@ impl PaymentsService {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the gateway answered; what it did not answer has its next time already.
+fn answered(result: Result<(), PaymentError>, id: std::fmt::Arguments<'_>) -> bool {
+    if let Err(error) = &result {
+        tracing::warn!(%id, ?error, "stays open");
+    }
+    result.is_ok()
+}
+
+async fn unanswered(mut asked: JoinSet<bool>) -> usize {
+    let mut count = 0;
+    while let Some(answered) = asked.join_next().await {
+        count += usize::from(!answered.unwrap_or(false));
+    }
+    count
 }

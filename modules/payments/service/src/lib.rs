@@ -17,6 +17,8 @@ mod config;
 mod gateway;
 mod jobs;
 mod razorpay;
+mod redirect;
+mod refund;
 mod rules;
 mod service;
 mod settle;

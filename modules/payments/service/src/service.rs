@@ -12,13 +12,13 @@ use mela_payments_api::{
 use mela_wallet_api::Wallet;
 
 use crate::config::PaymentsConfig;
-use crate::gateway::{GatewayError, PaymentFact, RefundState, Status};
-use crate::jobs;
+use crate::gateway::{PaymentFact, RefundState};
 use crate::razorpay::client::Razorpay;
-use crate::razorpay::{self, hook, is_id, reason, signature};
+use crate::razorpay::{self, hook, signature};
+use crate::settle::Outcome;
 use crate::settle::Settler;
-use crate::store::{self, NewRefundRow, PaymentRow, RefundRow};
-use crate::{rules, settle::Outcome};
+use crate::store::{self, PaymentRow};
+use crate::{jobs, refund, rules};
 
 /// The largest webhook that is looked at.
 const MAX_WEBHOOK: usize = 256 << 10;
@@ -61,19 +61,19 @@ impl PaymentsService {
         })
     }
 
-    fn gateway(&self, name: &str) -> Result<&Arc<Razorpay>, PaymentError> {
+    pub(crate) fn gateway(&self, name: &str) -> Result<&Arc<Razorpay>, PaymentError> {
         self.razorpay
             .as_ref()
             .filter(|_| name == razorpay::NAME)
             .ok_or(PaymentError::MethodUnavailable)
     }
 
-    async fn by_id(&self, id: PaymentId) -> Result<PaymentRow, PaymentError> {
+    pub(crate) async fn by_id(&self, id: PaymentId) -> Result<PaymentRow, PaymentError> {
         let row = self.db.read("payments.by_id", move |q| store::by_id(q, id)).await?;
         row.ok_or(PaymentError::PaymentNotFound)
     }
 
-    async fn by_gateway_order(&self, order: &str) -> Result<PaymentRow, PaymentError> {
+    pub(crate) async fn by_gateway_order(&self, order: &str) -> Result<PaymentRow, PaymentError> {
         let order = order.to_owned();
         let read = move |q: &mut mela_db::Query<'_>| store::by_gateway_order(q, &order);
         let row = self.db.read("payments.by_gateway_order", read).await?;
@@ -94,7 +94,7 @@ impl PaymentsService {
     }
 
     /// Look at this payment as soon as the recovery runs.
-    async fn check_soon(&self, id: PaymentId) -> Result<(), PaymentError> {
+    pub(crate) async fn check_soon(&self, id: PaymentId) -> Result<(), PaymentError> {
         let now = self.env.now();
         let write = move |tx: &mut Tx<'_>| store::check_at(tx, id, Some(now));
         Ok(self.db.write("payments.check_soon", write).await?)
@@ -118,175 +118,6 @@ impl PaymentsService {
                     format!("{}/payments/razorpay/cancel?order={}", self.public_url, p.order_id),
                 ),
             ],
-        }
-    }
-
-    /// The redirect after a success: signed, but only a hint all the same.
-    async fn success(
-        &self,
-        gateway: &Razorpay,
-        fields: &[(String, String)],
-    ) -> Result<Callback, PaymentError> {
-        let payment = field(fields, "razorpay_payment_id").unwrap_or_default();
-        let order = field(fields, "razorpay_order_id")
-            .ok_or(PaymentError::Malformed("razorpay_order_id is missing"))?;
-        let given = field(fields, "razorpay_signature")
-            .ok_or(PaymentError::Malformed("razorpay_signature is missing"))?;
-        if !is_id(order, "order_") || !is_id(payment, "pay_") {
-            return Err(PaymentError::Malformed("razorpay_order_id or razorpay_payment_id"));
-        }
-        let p = self.by_gateway_order(order).await?;
-        let stored = p.gateway_order_id.as_deref().unwrap_or_default();
-        if !signature::checkout(&gateway.config.key_secret, stored, payment, given) {
-            tracing::warn!(payment = %p.id, "a redirect with a wrong signature was refused");
-            return Err(PaymentError::BadSignature);
-        }
-        match self.look_at(gateway, &p, payment).await {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::warn!(payment = %p.id, %error, "cannot confirm a payment now; the recovery will");
-                self.check_soon(p.id).await?;
-            }
-        }
-        self.callback_of(p.id).await
-    }
-
-    /// Reads one payment at the gateway, captures it if the bank agreed, and settles it.
-    async fn look_at(
-        &self,
-        gateway: &Razorpay,
-        p: &PaymentRow,
-        gateway_payment: &str,
-    ) -> Result<(), LookError> {
-        let mut fact = gateway.payment(gateway_payment).await?;
-        if Some(fact.gateway_order_id.as_str()) != p.gateway_order_id.as_deref() {
-            return Err(GatewayError::Unknown("the payment is of another order").into());
-        }
-        if wants_capture(p, &fact) {
-            fact = gateway.capture(gateway_payment, p.amount).await?;
-        }
-        self.settle(vec![fact]).await?;
-        Ok(())
-    }
-
-    /// The redirect after a failure is not signed: the gateway's own list decides. Only if
-    /// nothing there is under way, the browser's word is shown.
-    async fn failure(
-        &self,
-        gateway: &Razorpay,
-        fields: &[(String, String)],
-    ) -> Result<Callback, PaymentError> {
-        let order = field(fields, "error[metadata]")
-            .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
-            .and_then(|m| m.get("order_id")?.as_str().map(str::to_owned))
-            .or_else(|| field(fields, "razorpay_order_id").map(str::to_owned))
-            .filter(|id| is_id(id, "order_"))
-            .ok_or(PaymentError::Malformed("error[metadata] does not name the order"))?;
-        let said = field(fields, "error[reason]").unwrap_or_default().to_owned();
-        let p = self.by_gateway_order(&order).await?;
-        let facts = match self.facts_of(gateway, &p).await {
-            Ok(facts) => facts,
-            Err(error) => {
-                tracing::warn!(payment = %p.id, %error, "cannot look at a failed payment now");
-                self.check_soon(p.id).await?;
-                return self.callback_of(p.id).await;
-            }
-        };
-        let alive = facts.iter().any(|f| !matches!(f.status, Status::Failed | Status::Open));
-        self.settle(facts).await?;
-        if !alive {
-            let settler = self.settler.clone();
-            let id = p.id;
-            self.db
-                .write("payments.fail", move |tx| {
-                    let Some(p) = store::by_id(tx, id)? else { return Ok(()) };
-                    if rules::may_move(p.state, PaymentState::Failed)
-                        && store::fail(tx, &p, reason::sentence(&said), settler.env.now())?
-                    {
-                        settler.failed_in(tx, &p)?;
-                    }
-                    Ok::<_, PaymentError>(())
-                })
-                .await?;
-        }
-        self.callback_of(p.id).await
-    }
-
-    async fn callback_of(&self, id: PaymentId) -> Result<Callback, PaymentError> {
-        let p = self.by_id(id).await?;
-        Ok(Callback { order_id: p.order_id, paid: p.state == PaymentState::Captured && p.kept })
-    }
-
-    /// What the gateway has for a payment of ours, captured where the bank agreed.
-    pub(crate) async fn facts_of(
-        &self,
-        gateway: &Razorpay,
-        p: &PaymentRow,
-    ) -> Result<Vec<PaymentFact>, GatewayError> {
-        let Some(order) = &p.gateway_order_id else { return Ok(Vec::new()) };
-        let mut facts = gateway.payments(order).await?;
-        // Of several only one: the others lapse by themselves, which is faster than a refund.
-        let mut arrived = facts.iter().any(|f| f.status == Status::Captured);
-        for fact in &mut facts {
-            if !arrived && wants_capture(p, fact) {
-                *fact = gateway.capture(&fact.id, p.amount).await?;
-                arrived = fact.status == Status::Captured;
-            }
-        }
-        // What is decided first is kept: a captured one before one that went back.
-        facts.sort_by_key(|f| f.status != Status::Captured);
-        Ok(facts)
-    }
-
-    /// Sends a refund that is written down, or looks how it stands.
-    pub(crate) async fn pursue_refund(&self, row: &RefundRow) -> Result<(), PaymentError> {
-        let gateway = self.gateway(razorpay::NAME)?;
-        let answer = match (row.state, &row.gateway_refund_id) {
-            (RefundState::Created, _) => {
-                gateway.refund(&row.gateway_payment_id, row.id, row.amount).await
-            }
-            (RefundState::Pending, Some(id)) => gateway.refund_by_id(id).await,
-            _ => return Ok(()),
-        };
-        let (settler, id) = (self.settler.clone(), row.id);
-        let next = rules::next_refund_check(self.env.now(), row.created_at);
-        let refused = match &answer {
-            Err(GatewayError::Refused { description, .. }) => Some(description.clone()),
-            _ => None,
-        };
-        self.db
-            .write("payments.refund_settle", move |tx| {
-                let Some(row) = store::refund_by_id(tx, id)? else { return Ok(()) };
-                match &answer {
-                    Ok(fact) => {
-                        let known = store::refund_by_gateway(tx, &fact.id)?;
-                        let to = if known.is_some_and(|other| other.id != row.id) {
-                            // Made by hand and counted before ours could be sent.
-                            RefundState::Failed
-                        } else {
-                            fact.state
-                        };
-                        let gateway_id = (to != RefundState::Failed).then_some(fact.id.as_str());
-                        if rules::refund_may_move(row.state, to) {
-                            settler.move_refund_in(tx, &row, to, gateway_id, None)?;
-                        }
-                    }
-                    Err(GatewayError::Refused { description, .. }) => {
-                        if row.state == RefundState::Created {
-                            let failure = Some(description.as_str());
-                            settler.move_refund_in(tx, &row, RefundState::Failed, None, failure)?;
-                        }
-                    }
-                    Err(GatewayError::Unknown(why)) => {
-                        tracing::warn!(refund = %id, why, "a refund is not confirmed yet");
-                    }
-                }
-                Ok::<_, PaymentError>(store::refund_check_at(tx, id, next)?)
-            })
-            .await?;
-        match refused {
-            Some(description) => Err(PaymentError::GatewayRefused(description)),
-            None => Ok(()),
         }
     }
 }
@@ -413,77 +244,20 @@ impl Payments for PaymentsService {
         Ok(rows.into_iter().map(Payment::from).collect())
     }
 
-    async fn refund(&self, op: &Op, refund: NewRefund) -> Result<(), PaymentError> {
-        if refund.amount <= Paise::ZERO {
+    async fn refund(&self, op: &Op, asked: NewRefund) -> Result<(), PaymentError> {
+        if asked.amount <= Paise::ZERO {
             return Err(PaymentError::RefundTooLarge);
         }
         let env = self.env.clone();
-        let asked = refund.clone();
-        let row = self.db.write("payments.refund", move |tx| refund_in(tx, &asked, &env)).await?;
+        let row =
+            self.db.write("payments.refund", move |tx| refund::refund_in(tx, &asked, &env)).await?;
         tracing::info!(request = %op.request_id, refund = %row.id, payment = %row.payment_id,
             "refund written down");
         if row.state == RefundState::Created { self.pursue_refund(&row).await } else { Ok(()) }
     }
 }
 
-/// Writes a refund down and sets its money aside; the one that is there if it was asked before.
-fn refund_in(tx: &mut Tx<'_>, asked: &NewRefund, env: &Env) -> Result<RefundRow, PaymentError> {
-    let now = env.now();
-    let same = |row: RefundRow| {
-        let same = row.payment_id == asked.payment_id && row.amount == asked.amount;
-        if same { Ok(row) } else { Err(PaymentError::RefundDiffers) }
-    };
-    if let Some(row) = store::refund_by_id(tx, asked.id)? {
-        return same(row);
-    }
-    let Some(gateway_payment) = store::reserve_refund(tx, asked.payment_id, asked.amount, now)?
-    else {
-        let p = store::by_id(tx, asked.payment_id)?.ok_or(PaymentError::PaymentNotFound)?;
-        let refundable = p.method == Method::Razorpay && p.captured > Paise::ZERO;
-        return Err(if refundable {
-            PaymentError::RefundTooLarge
-        } else {
-            PaymentError::WrongState
-        });
-    };
-    let row = NewRefundRow {
-        id: asked.id,
-        payment_id: asked.payment_id,
-        gateway_payment_id: &gateway_payment,
-        amount: asked.amount,
-        surplus: false,
-        state: RefundState::Created,
-        reason: &asked.reason,
-        gateway_refund_id: None,
-        // The recovery takes over if the call right after this is lost.
-        next_check_at: Some(now.plus_ms(MINUTE_MS)),
-    };
-    if !store::insert_refund(tx, &row, now)? {
-        // Asked twice at the same moment; what was set aside here is undone with the transaction.
-        return Err(Internal::new("the same refund is being written by another call").into());
-    }
-    let row = store::refund_by_id(tx, asked.id)?;
-    row.ok_or_else(|| Internal::new("a refund that was just written is gone").into())
-}
-
-/// Whether an authorised payment is to be captured: it pays what we asked for, and we still ask.
-fn wants_capture(p: &PaymentRow, fact: &PaymentFact) -> bool {
-    fact.status == Status::Authorized
-        && fact.amount == p.amount.0
-        && fact.currency == "INR"
-        && p.captured == Paise::ZERO
-        && rules::may_move(p.state, PaymentState::Captured)
-}
-
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+/// The value of the first field of this name.
+pub(crate) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
     fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-}
-
-/// Why a look at the gateway led to nothing.
-#[derive(Debug, thiserror::Error)]
-enum LookError {
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    #[error("{0:?}")]
-    Payment(#[from] PaymentError),
 }

@@ -194,7 +194,11 @@ impl Settler {
     ) -> Result<Outcome, PaymentError> {
         for _ in 0..4 {
             let Some(row) = find_refund(tx, fact)? else {
-                return self.refund_by_hand_in(tx, gateway_order, fact);
+                match self.refund_by_hand_in(tx, gateway_order, fact)? {
+                    Some(outcome) => return Ok(outcome),
+                    // Another call wrote it down at this moment: it is there now.
+                    None => continue,
+                }
             };
             if row.gateway_payment_id != fact.gateway_payment_id || row.amount.0 != fact.amount {
                 tracing::error!(refund = %row.id, "the gateway knows this refund with another amount");
@@ -223,6 +227,10 @@ impl Settler {
     ) -> Result<bool, PaymentError> {
         let now = self.env.now();
         let check_at = (to == RefundState::Pending).then(|| now.plus_ms(MINUTE_MS));
+        if !row.surplus && matches!(to, RefundState::Processed | RefundState::Failed) {
+            // Two refunds that end at the same moment would each not see the other's end.
+            store::lock(tx, row.payment_id, now)?;
+        }
         if !store::move_refund(tx, row, to, gateway_refund, failure, now, check_at)? {
             return Ok(false);
         }
@@ -250,53 +258,53 @@ impl Settler {
         Ok(true)
     }
 
-    /// A refund that was made at the gateway and not by us.
+    /// A refund that was made at the gateway and not by us. `None` if it is there already.
     fn refund_by_hand_in(
         &self,
         tx: &mut Tx<'_>,
         gateway_order: Option<&str>,
         fact: &RefundFact,
-    ) -> Result<Outcome, PaymentError> {
+    ) -> Result<Option<Outcome>, PaymentError> {
         let now = self.env.now();
         let p = match gateway_order {
             Some(order) => store::by_gateway_order(tx, order)?,
             None => None,
         };
-        let Some(p) = p else { return Ok(Outcome::Unknown) };
-        if fact.state == RefundState::Failed {
-            return Ok(Outcome::Nothing);
-        }
+        let Some(p) = p else { return Ok(Some(Outcome::Unknown)) };
         // A second payment that the gateway gave back by itself before we asked.
         if p.gateway_payment_id.as_deref() != Some(fact.gateway_payment_id.as_str()) {
             let Some(row) = store::refund_by_id(tx, surplus_id(&fact.gateway_payment_id))? else {
-                return Ok(Outcome::Unknown);
+                return Ok(Some(Outcome::Unknown));
             };
             let adopt = row.gateway_refund_id.is_none()
                 && row.amount.0 == fact.amount
                 && rules::refund_may_move(row.state, fact.state);
-            return Ok(
-                if adopt && self.move_refund_in(tx, &row, fact.state, Some(&fact.id), None)? {
-                    Outcome::Moved
-                } else {
-                    Outcome::Nothing
-                },
-            );
+            let moved = adopt && self.move_refund_in(tx, &row, fact.state, Some(&fact.id), None)?;
+            return Ok(Some(if moved { Outcome::Moved } else { Outcome::Nothing }));
         }
         let amount = Paise(fact.amount);
         let id = RefundId(Id::from_name(&format!("gateway:{}", fact.id)));
+        // One that failed is kept too: older news of it can still come.
+        let failed = fact.state == RefundState::Failed;
         let row = NewRefundRow {
             id,
             payment_id: p.id,
             gateway_payment_id: &fact.gateway_payment_id,
             amount,
             surplus: false,
-            state: RefundState::Pending,
+            state: if failed { RefundState::Failed } else { RefundState::Pending },
             reason: "made at the gateway",
             gateway_refund_id: Some(&fact.id),
-            next_check_at: Some(now.plus_ms(MINUTE_MS)),
+            next_check_at: (!failed).then(|| now.plus_ms(MINUTE_MS)),
         };
-        if fact.amount <= 0 || !store::insert_refund(tx, &row, now)? {
-            return Ok(Outcome::Nothing);
+        if fact.amount <= 0 {
+            return Ok(Some(Outcome::Nothing));
+        }
+        if !store::insert_refund(tx, &row, now)? {
+            return Ok(None);
+        }
+        if failed {
+            return Ok(Some(Outcome::Moved));
         }
         if !store::count_refund(tx, p.id, amount, &fact.gateway_payment_id, now)? {
             // The whole transaction is undone by the error, so the row does not stay either.
@@ -307,7 +315,7 @@ impl Settler {
         {
             self.move_refund_in(tx, &row, RefundState::Processed, None, None)?;
         }
-        Ok(Outcome::Moved)
+        Ok(Some(Outcome::Moved))
     }
 
     fn refunded_in(&self, tx: &mut Tx<'_>, row: &RefundRow) -> Result<(), PaymentError> {

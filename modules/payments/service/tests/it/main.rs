@@ -7,5 +7,6 @@ mod flow;
 mod hooks;
 mod recovery;
 mod refunds;
+mod shuffle;
 mod stub;
 mod support;
