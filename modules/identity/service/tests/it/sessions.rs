@@ -120,3 +120,26 @@ async fn a_logout_is_durable_and_reaches_other_processes() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn keys_that_another_process_rotates_are_picked_up() {
+    on_both(SETS, async |t| {
+        let w = World::new(t).await;
+        w.rotate_keys().await;
+        let (_, other) = w.restarted().await;
+        let guest = other.start_guest(&nobody()).await.unwrap();
+        assert!(w.id.authenticate(&guest.tokens.access_token).is_err());
+        let (stop, stopped) = watch::channel(false);
+        let following = {
+            let id = w.id.clone();
+            tokio::spawn(async move { id.run(stopped).await })
+        };
+        while w.id.authenticate(&guest.tokens.access_token).is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(w.id.jwks(), other.jwks());
+        stop.send(true).unwrap();
+        following.await.unwrap();
+    })
+    .await;
+}

@@ -74,6 +74,18 @@ impl World {
         process(&self.t, self.t.another(), self.sms.clone(), IdentityConfig::default()).await
     }
 
+    /// As an operator's command would.
+    pub(crate) async fn rotate_keys(&self) {
+        let vault = vault(&self.t);
+        self.t
+            .db
+            .write("t.rotate", move |tx| {
+                vault.rotate_signing_keys(tx).map(drop).map_err(mela_base::Internal::new)
+            })
+            .await
+            .unwrap();
+    }
+
     /// Asks for a code and returns it.
     pub(crate) async fn code(&self, phone: &str) -> String {
         self.id.request_otp(&nobody(), phone).await.unwrap();
@@ -99,6 +111,11 @@ impl World {
     }
 }
 
+fn vault(t: &TestDb) -> Vault {
+    let keyring = Keyring::new(MasterKey::from_bytes([7; 32]), None).unwrap();
+    Vault::new(keyring, t.env.clone())
+}
+
 async fn process(
     t: &TestDb,
     db: Db,
@@ -106,8 +123,7 @@ async fn process(
     config: IdentityConfig,
 ) -> (Bus, IdentityService) {
     let env = t.env.clone();
-    let keyring = Keyring::new(MasterKey::from_bytes([7; 32]), None).unwrap();
-    let vault = Vault::new(keyring, env.clone());
+    let vault = vault(t);
     let making = vault.clone();
     let keys = db
         .write("t.keys", move |tx| making.ensure_signing_keys(tx).map_err(mela_base::Internal::new))

@@ -7,7 +7,8 @@ use mela_testkit::TestDb;
 use mela_wallet::WalletService;
 use mela_wallet_api::{Account, Balance, Hold, Transfer, TransferCode, Wallet, WalletError};
 
-pub(crate) const SETS: &[MigrationSet] = &[mela_bus::MIGRATIONS, mela_wallet::MIGRATIONS];
+pub(crate) const SETS: &[MigrationSet] =
+    &[mela_bus::MIGRATIONS, mela_jobs::MIGRATIONS, mela_wallet::MIGRATIONS];
 
 pub(crate) fn wallet(t: &TestDb) -> WalletService {
     WalletService::new(t.db.clone(), t.env.clone())
