@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use image::{DynamicImage, RgbaImage};
 use mela_base::Internal;
-use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::tiny_skia::{PathSegment, Pixmap, Point, Transform};
 use resvg::usvg::roxmltree::{Document, Node, ParsingOptions};
-use resvg::usvg::{Group, Node as Shape, Options, Paint, Tree};
+use resvg::usvg::{Group, Node as Shape, Options, Paint, Path, Tree};
 
 use crate::{FULL_PX, MediaError};
 
@@ -18,9 +18,15 @@ const MAX_DEPTH: usize = 64;
 const MAX_COST: u64 = 5_000;
 /// A layer or a dashed line costs as much as several plain shapes.
 const DEAR: u64 = 20;
-/// Pixels of all layers, masks and pattern tiles together; at four bytes each they are also the memory that
-/// drawing can take at worst, when all of them are nested.
-const MAX_LAYER_PIXELS: u64 = 64_000_000;
+/// So many bytes of outline cost as much as one more shape.
+const PATH_BYTES: usize = 100;
+/// Pixels of all layers, masks and pattern tiles together; at four bytes each they are also the
+/// memory that drawing can take at worst, when all of them are nested.
+const MAX_SET_ASIDE: u64 = 64_000_000;
+/// Pixels that are painted, each as often as something covers it: some seconds at worst.
+const MAX_PAINTED: u64 = 600_000_000;
+/// Dashes of all dashed lines together.
+const MAX_DASHES: u64 = 200_000;
 
 pub(crate) fn draw(bytes: &[u8]) -> Result<DynamicImage, MediaError> {
     let text =
@@ -44,9 +50,11 @@ pub(crate) fn draw(bytes: &[u8]) -> Result<DynamicImage, MediaError> {
     let scale = FULL_PX as f32 / width.max(height);
     let side = |length: f32| ((length * scale).round() as u32).clamp(1, FULL_PX);
     let (to_width, to_height) = (side(width), side(height));
-    if layer_pixels(tree.root(), Transform::from_scale(scale, scale)) > MAX_LAYER_PIXELS {
+    let mut work = Work::default();
+    work.measure(tree.root(), Transform::from_scale(scale, scale));
+    if work.set_aside > MAX_SET_ASIDE || work.painted > MAX_PAINTED || work.dashes > MAX_DASHES {
         return Err(MediaError::SvgRefused(
-            "has layers or patterns that are too large: simplify it",
+            "has too many large layers, patterns, surfaces or dashes: simplify it",
         ));
     }
     let mut pixmap = Pixmap::new(to_width, to_height)
@@ -129,6 +137,9 @@ fn cost<'a>(
     let mut sum = 1;
     for attribute in node.attributes() {
         let (name, value) = (attribute.name(), attribute.value());
+        if name == "d" || name == "points" {
+            sum += (value.len() / PATH_BYTES) as u64;
+        }
         if name.contains("dasharray") || value.contains("dasharray") {
             sum += DEAR;
         }
@@ -167,42 +178,89 @@ fn cost<'a>(
     Ok(sum)
 }
 
-/// Pixels of the pictures that the renderer sets aside while it draws `group`, as it computes them.
-fn layer_pixels(group: &Group, transform: Transform) -> u64 {
-    const CANVAS: f32 = FULL_PX as f32;
-    let mut sum = 0_u64;
-    let mut add = |pixels: u64| sum = sum.saturating_add(pixels);
-    for shape in group.children() {
-        match shape {
-            Shape::Group(inner) => {
-                let transform = transform.pre_concat(inner.transform());
-                if inner.should_isolate() {
-                    // The renderer cuts layers off at five times the canvas.
-                    let side = |length: f32| length.min(5.0 * CANVAS);
-                    let own = inner
-                        .layer_bounding_box()
-                        .transform(transform)
-                        .map_or(0, |b| (side(b.width()) * side(b.height())) as u64);
-                    let masks = u64::from(inner.clip_path().is_some())
-                        + 2 * u64::from(inner.mask().is_some());
-                    add(own.saturating_mul(1 + 2 * masks));
-                }
-                shape.subroots(|root| add(layer_pixels(root, transform)));
-                add(layer_pixels(inner, transform));
-            }
-            Shape::Path(path) => {
-                let paints = [path.fill().map(|f| f.paint()), path.stroke().map(|s| s.paint())];
-                for paint in paints.into_iter().flatten() {
-                    if let Paint::Pattern(pattern) = paint {
-                        let (sx, sy) = transform.pre_concat(pattern.transform()).get_scale();
-                        let rect = pattern.rect();
-                        add((rect.width() * sx * rect.height() * sy) as u64);
-                        add(layer_pixels(pattern.root(), Transform::from_scale(sx, sy)));
+/// What drawing a tree takes, computed as the renderer will do it.
+#[derive(Default)]
+struct Work {
+    set_aside: u64,
+    painted: u64,
+    dashes: u64,
+}
+
+/// Pixels of a box; the renderer cuts layers off at five times the canvas.
+fn pixels(width: f32, height: f32) -> u64 {
+    let side = |length: f32| length.min(5.0 * FULL_PX as f32);
+    (side(width) * side(height)) as u64
+}
+
+impl Work {
+    fn measure(&mut self, group: &Group, transform: Transform) {
+        for shape in group.children() {
+            match shape {
+                Shape::Group(inner) => {
+                    let transform = transform.pre_concat(inner.transform());
+                    if inner.should_isolate() {
+                        let bounds = inner.layer_bounding_box().transform(transform);
+                        let own = bounds.map_or(0, |b| pixels(b.width(), b.height()));
+                        let clips = u64::from(inner.clip_path().is_some());
+                        let masks = u64::from(inner.mask().is_some());
+                        let all = own.saturating_mul(1 + 2 * clips + 4 * masks);
+                        self.set_aside = self.set_aside.saturating_add(all);
+                        self.painted = self.painted.saturating_add(all);
                     }
+                    shape.subroots(|root| self.measure(root, transform));
+                    self.measure(inner, transform);
                 }
+                Shape::Path(path) => self.measure_path(path, transform),
+                Shape::Image(_) | Shape::Text(_) => {}
             }
-            Shape::Image(_) | Shape::Text(_) => {}
         }
     }
-    sum
+
+    fn measure_path(&mut self, path: &Path, transform: Transform) {
+        if let Some(b) = path.stroke_bounding_box().transform(transform) {
+            let canvas = FULL_PX as f32;
+            let covered = pixels(b.width().min(canvas), b.height().min(canvas));
+            let paints = u64::from(path.fill().is_some()) + u64::from(path.stroke().is_some());
+            self.painted = self.painted.saturating_add(covered.saturating_mul(paints));
+        }
+        if let Some(dashes) = path.stroke().and_then(|s| s.dasharray()) {
+            let count = outline_length(path) / dashes.iter().sum::<f32>() * dashes.len() as f32;
+            self.dashes = self.dashes.saturating_add(count as u64);
+        }
+        let paints = [path.fill().map(|f| f.paint()), path.stroke().map(|s| s.paint())];
+        for paint in paints.into_iter().flatten() {
+            if let Paint::Pattern(pattern) = paint {
+                let (sx, sy) = transform.pre_concat(pattern.transform()).get_scale();
+                let rect = pattern.rect();
+                // Tiles are not cut off: their true size counts.
+                let tile = (rect.width() * sx * rect.height() * sy) as u64;
+                self.set_aside = self.set_aside.saturating_add(tile);
+                self.painted = self.painted.saturating_add(tile);
+                self.measure(pattern.root(), Transform::from_scale(sx, sy));
+            }
+        }
+    }
+}
+
+/// Length of the outline, curves by their control points: never too short.
+fn outline_length(path: &Path) -> f32 {
+    let (mut start, mut last) = (Point::zero(), Point::zero());
+    let mut length = 0.0;
+    for segment in path.data().segments() {
+        let stops: &[Point] = match &segment {
+            PathSegment::MoveTo(p) => {
+                (start, last) = (*p, *p);
+                &[]
+            }
+            PathSegment::LineTo(p) => &[*p],
+            PathSegment::QuadTo(a, p) => &[*a, *p],
+            PathSegment::CubicTo(a, b, p) => &[*a, *b, *p],
+            PathSegment::Close => &[start],
+        };
+        for stop in stops {
+            length += last.distance(*stop);
+            last = *stop;
+        }
+    }
+    length
 }

@@ -237,6 +237,15 @@ fn hostile_vectors() {
                 .map(|i| format!("<g id='r{i}'>{}</g>", format!("<use href='#r{}'/>", i - 1).repeat(10)))
                 .collect::<String>()
         ),
+        // One long outline, drawn again and again.
+        format!(
+            "<path id='p' d='M0 0{}'/>{}",
+            "L99 99L0 9".repeat(9_000),
+            "<use href='#p'/>".repeat(9)
+        ),
+        // Millions of dashes, thousands of full surfaces.
+        "<path stroke='red' stroke-dasharray='.001' d='M0 0L99 99L0 9'/>".repeat(9),
+        "<rect width='100' height='100'/>".repeat(4_000),
         // Tiles and layers of gigapixels.
         "<pattern id='p' width='90000' height='90000' patternUnits='userSpaceOnUse'><rect width='9' height='9'/></pattern><rect width='99' height='99' fill='url(#p)'/>".to_owned(),
         format!(
