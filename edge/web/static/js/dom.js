@@ -55,6 +55,12 @@ export function icon(name, size = 24) {
   return svg;
 }
 
+/** Replaces what is in `el`; what is missing or false is left out. */
+export function show(el, ...children) {
+  el.replaceChildren();
+  put(el, children);
+}
+
 /** Says something to screen readers without showing it. */
 export function announce(text) {
   const live = document.getElementById('live');

@@ -1,7 +1,7 @@
 // Words of the shop in English: the full list; what another language lacks is taken from here.
 export default {
   shop: 'Mela',
-  homeLink: 'Mela, home',
+  homeLink: '{x}, home',
   skip: 'Skip to content',
   mainNav: 'Main',
   'tab.home': 'Shop',
@@ -280,7 +280,7 @@ export default {
   reconnecting: 'Connection lost, reconnecting',
   over: 'Round over',
   won: 'You won!',
-  place: 'You came {n}.',
+  place: 'You are number {n}',
   wonCoins: 'You won {n} coins',
   wonCoins_one: 'You won one coin',
   noPrize: 'No coins this time',

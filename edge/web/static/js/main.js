@@ -2,7 +2,7 @@
 // is first opened.
 
 import { announce, h, icon, toast } from './dom.js';
-import { choose, lang, preferred, speak, t } from './i18n.js';
+import { choose, lang, preferred, speak, store, t } from './i18n.js';
 import { session } from './api.js';
 import { failure, lines } from './ui.js';
 import { count } from './format.js';
@@ -47,13 +47,15 @@ export function parse(hash) {
 
 function chrome(first) {
   document.getElementById('skip').textContent = t('skip');
-  document.getElementById('brand').setAttribute('aria-label', t('homeLink'));
-  const n = Number(JSON.parse(localStorage.getItem('mela.cart') ?? 'null')?.count ?? 0);
+  const brand = document.getElementById('brand');
+  brand.setAttribute('aria-label', t('homeLink', { x: shopName() }));
+  brand.querySelector('.word').textContent = shopName();
+  const n = store.get('mela.cart')?.count ?? 0;
   const other = lang() === 'hi' ? 'en' : 'hi';
   document.getElementById('tools').replaceChildren(
-    h('button.tool.word', { type: 'button', lang: other, onclick: () => choose(other).then(show) }, other === 'hi' ? 'हिन्दी' : 'English'),
-    h('a.tool', { href: '#/cart', 'aria-current': first === 'cart' ? 'page' : null }, icon('cart'),
-      n > 0 && h('span.badge', { 'aria-hidden': 'true' }, count(n)), h('span.sr', t('cartLabel', { n }))));
+    h('button.tool.word', { type: 'button', lang: other, onclick: () => choose(other).then(show) }, other === 'hi' ? 'हिन्दी' : 'English'));
+  document.getElementById('cart').replaceChildren(
+    h('a.tool', { href: '#/cart', 'aria-current': first === 'cart' ? 'page' : null }, icon('cart'), n > 0 && h('span.badge', { 'aria-hidden': 'true' }, count(n)), h('span.sr', t('cartLabel', { n }))));
   const tabs = document.getElementById('tabs');
   tabs.setAttribute('aria-label', t('mainNav'));
   tabs.replaceChildren(...TABS.map(([path, name]) => h('a', { href: `#/${path}`, 'aria-current': first === path ? 'page' : null },
@@ -76,9 +78,15 @@ function searchBox(query) {
   };
 }
 
+/** The merchant's name, known from the second visit on; our own until then. */
+function shopName() {
+  const name = store.get('mela.shop');
+  return name && name !== 'Mela' ? name : t('shop');
+}
+
 /** Names the page in the title bar. */
 function title(text) {
-  document.title = text ? `${text} – ${t('shop')}` : t('shop');
+  document.title = text ? `${text} – ${shopName()}` : shopName();
 }
 
 function settle(scroll) {
@@ -117,7 +125,7 @@ async function show() {
     const { default: open } = await load();
     if (signal.aborted) return;
     clearTimeout(slow);
-    const view = h('div', { class: `page ${page || 'home'}` });
+    const view = h('div', { class: `page p-${page || 'home'}` });
     main.replaceChildren(view);
     await open({ view, id, query, signal, title, page });
   } catch (error) {
@@ -157,7 +165,8 @@ async function inbox() {
   watch(signal, (n, message) => {
     unread = n;
     chrome(parse(location.hash).first);
-    if (message) toast(message.title);
+    // On the page it is about, the news is already there.
+    if (message && !message.link?.endsWith(location.hash.slice(1).split('?')[0])) toast(message.title);
   });
 }
 

@@ -1,6 +1,6 @@
 // What several pages show in the same way.
 
-import { h, icon, announce } from './dom.js';
+import { h, icon, announce, show } from './dom.js';
 import { has, named, t } from './i18n.js';
 import { count, inr } from './format.js';
 
@@ -27,7 +27,7 @@ export async function fill(place, waiting, get, render, signal) {
     const data = await get();
     clearTimeout(slow);
     if (signal?.aborted) return;
-    place.replaceChildren(...[await render(data)].flat().filter(Boolean));
+    show(place, await render(data));
   } catch (error) {
     clearTimeout(slow);
     if (signal?.aborted || error.code === 'ABORTED') return;

@@ -1,7 +1,7 @@
-import { h } from '../dom.js';
+import { h, show } from '../dom.js';
 import { catalogue, gql, loggedIn, session } from '../api.js';
 import { load, rememberOrder, setAddress, toGateway } from '../cart.js';
-import { store, t } from '../i18n.js';
+import { named, store, t } from '../i18n.js';
 import { day, inr } from '../format.js';
 import { action, breakup, empty, explain, field, fill, lines } from '../ui.js';
 
@@ -46,7 +46,10 @@ function addressForm(cart, me, saved) {
       if (asked !== code) return;
       place.textContent = `${p.district}, ${p.state}. ${p.deliverable ? t('arrives', { d: day(new Date(Date.now() + p.days * 86400000)) }) : t('e.NOT_DELIVERABLE')}`;
       place.classList.toggle('wrong', !p.deliverable);
-      if (!fields.city.input.value) fields.city.input.value = p.district;
+      if (!fields.city.input.value) {
+        fields.city.input.value = p.district;
+        fields.city.say('');
+      }
     } catch (error) {
       place.textContent = '';
       asked = '';
@@ -136,7 +139,7 @@ export default async function checkout({ view, signal, title }) {
     const paint = (now, { edit = !now.address, error } = {}) => {
       const a = now.address;
       const head = (n, text, id) => h('h2', { id }, h('span.step', n), text);
-      body.replaceChildren(
+      show(body,
         !loggedIn() && h('p.note.row', h('span', t('loginToTrack')), h('a', { href: '#/login?next=/checkout' }, t('login'))),
         error && h('p.hint.wrong', { role: 'alert' }, explain(error)),
         h('div.two.cart-two', h('div',
@@ -147,7 +150,7 @@ export default async function checkout({ view, signal, title }) {
           h('section.box', { 'aria-labelledby': 's2' }, head(2, t('payment'), 's2'),
             edit ? h('p.muted', t('afterAddress')) : payment(now, async (error2) => paint(await load(signal) ?? now, { error: error2 })))),
         h('section.box.sticky', { 'aria-labelledby': 'sum' }, h('h2', { id: 'sum' }, t('summary')),
-          h('ul.plain.small', now.lines.map((l) => h('li.row', h('span', `${l.quantity} × ${l.product ? l.product.name : l.name}`), h('span', inr(l.total + l.discount))))),
+          h('ul.plain.small', now.lines.map((l) => h('li.row', h('span', `${l.quantity} × ${named(l.product ?? l).text}`), h('span', inr(l.total + l.discount))))),
           breakup(now.totals), h('p', h('a', { href: '#/cart' }, t('backToCart'))))));
     };
     paint(cart);

@@ -1,6 +1,6 @@
 import { h, icon } from '../dom.js';
 import { catalogue } from '../api.js';
-import { named, t } from '../i18n.js';
+import { named, store, t } from '../i18n.js';
 import { inr } from '../format.js';
 import { CARD, cards, fill, skeletons } from '../ui.js';
 
@@ -24,6 +24,7 @@ export default async function home({ view, signal, title }) {
       h('a.btn.gold', { href: '#/play' }, icon('play'), t('playNow'))),
     place);
   await fill(place, h('div', h('div.chips.ghost', h('span.bar'), h('span.bar')), skeletons(4)), () => catalogue(HOME, {}, signal), ({ shop, categories, best, fresh }) => {
+    store.set('mela.shop', shop.name);
     const roots = categories.filter((c) => !c.parentId);
     // An importer may hang everything under one root; then its children are what people look for.
     const top = roots.length === 1 ? categories.filter((c) => c.parentId === roots[0].id) : roots;

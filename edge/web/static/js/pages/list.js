@@ -97,11 +97,14 @@ export default async function list({ view, id, query, signal, title, page }) {
     const on = state.getAll(field);
     // A ticked value stays visible even if nothing has it.
     const missing = on.filter((v) => !values.some((x) => x.value === v)).map((v) => ({ value: v, label: v, count: 0 }));
-    const all = [...missing, ...values];
+    const all = [...missing, ...values.filter((v) => v.count > 0 || on.includes(v.value))];
     if (!all.length || (page === 'c' && field === 'category')) return null;
     const name = (value) => {
       const known = field === 'category' && categories.find((c) => c.slug === value.value);
-      return known ? named(known).text : label(field, value);
+      if (!known) return label(field, value);
+      const parent = categories.find((c) => c.id === known.parentId);
+      const twin = all.some((v) => v !== value && categories.find((c) => c.slug === v.value)?.name === known.name);
+      return twin && parent ? `${named(parent).text} › ${named(known).text}` : named(known).text;
     };
     return h('fieldset', { 'data-facet': field }, h('legend', t(`facet.${field}`)), all.slice(0, 24).map((value) => h('label.tick',
       h('input', { type: 'checkbox', name: field, value: value.value, checked: on.includes(value.value),

@@ -1,7 +1,7 @@
 // One order, kept up to date by subscription; asking is only for the first look and for a line
 // that carries no sockets.
 
-import { announce, h, icon, toast } from '../dom.js';
+import { announce, h, icon, show, toast } from '../dom.js';
 import { ApiError, gql } from '../api.js';
 import { forget, orderKey, toGateway } from '../cart.js';
 import { lang, t, has } from '../i18n.js';
@@ -82,6 +82,7 @@ export default async function order({ view, id, query, signal, title }) {
     const opened = new Set([...place.querySelectorAll('details[open]')].map((d) => d.id));
     shown = o;
     head.textContent = t('orderNo', { x: o.number });
+    head.dataset.number = o.number;
     title(t('orderNo', { x: o.number }));
     const wrong = h('div');
     const pending = o.state === 'PENDING_PAYMENT';
@@ -92,7 +93,7 @@ export default async function order({ view, id, query, signal, title }) {
     })), breakup(o.totals, { method: o.method }));
     items.open = opened.has('items');
     const past = h('section.box', { 'aria-labelledby': 'history' }, h('h2', { id: 'history' }, t('history')), h('ol.trail', [...o.history].reverse().map((e) => h('li', h('b', t(`state.${e.state}`)), h('br'), h('small.muted', when(e.at), e.note && ` · ${e.note}`)))));
-    place.replaceChildren(...[
+    show(place,
       h('div', { class: `banner s-${o.state}`, id: 'state', 'data-state': o.state }, h('b', t(`state.${o.state}`)), h('span', t(`state.${o.state}.text`))),
       pending && note && h('p.note', t(note)),
       pending && o.payment?.failure && h('p.note', t('failure', { x: o.payment.failure })),
@@ -106,7 +107,7 @@ export default async function order({ view, id, query, signal, title }) {
       past,
       (pending || o.state === 'CONFIRMED') && cancel(o, key, paint),
       query.has('placed') && h('p', h('a.btn.quiet.wide', { href: '#/' }, t('toShop'))),
-    ].flat().filter(Boolean));
+    );
     if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
     if (moved) {
       announce(`${t('orderNo', { x: o.number })}: ${t(`state.${o.state}`)}`);

@@ -1,6 +1,6 @@
 // The quiz: what the server says is shown, what is chosen is sent. The server keeps time and score.
 
-import { announce, h, icon, toast } from '../dom.js';
+import { announce, h, icon, show, toast } from '../dom.js';
 import { anySession, gql, loggedIn, refresh, session, token } from '../api.js';
 import { lang, t } from '../i18n.js';
 import { count } from '../format.js';
@@ -17,13 +17,13 @@ function table(rows, caption) {
 
 function board(signal) {
   const place = h('div');
-  const show = (w) => fill(place, lines(5), () => gql(BOARD, { w }, signal), ({ leaderboard: b }) => {
+  const load = (w) => fill(place, lines(5), () => gql(BOARD, { w }, signal), ({ leaderboard: b }) => {
     if (!b.top.length) return h('p.muted', t('boardEmpty'));
     const below = b.me && !b.top.some((r) => r.me) ? b.neighbours : [];
     return [table(b.top, t('board')), below.length > 0 && [h('p.muted', '⋯'), table(below, t('aroundYou'))]].flat();
   }, signal);
-  const pick = (w, on) => h('label.pick', h('input', { type: 'radio', name: 'window', value: w, checked: on, onchange: () => show(w) }), h('span', t(`board.${w}`)));
-  show('WEEKLY');
+  const pick = (w, on) => h('label.pick', h('input', { type: 'radio', name: 'window', value: w, checked: on, onchange: () => load(w) }), h('span', t(`board.${w}`)));
+  load('WEEKLY');
   return h('section.box', { 'aria-labelledby': 'board' }, h('h2', { id: 'board' }, t('board')), h('fieldset.plainset', h('legend.sr', t('window')), pick('WEEKLY', true), pick('ALL_TIME', false)), place);
 }
 
@@ -224,11 +224,11 @@ export default async function play({ view, signal, title }) {
     const head = heading(mine ? t(mine.rank === 1 ? 'won' : 'place', { n: mine.rank }) : t('over'));
     const again = action(t('again'), () => begin(), { kind: 'btn.quiet' });
     again.id = 'again';
-    stage.replaceChildren(head,
+    show(stage, head,
       h('p.prize', { id: 'prize', 'data-coins': coins }, icon('coin', 32), coins > 0 ? t('wonCoins', { n: count(coins) }) : t('noPrize')),
       table(standings.map((s) => ({ rank: s.rank, nickname: s.nickname, score: s.score, me: s.seat === seat })), t('standings')),
       coins > 0 && !loggedIn() && h('p.note', t('keepCoins'), ' ', h('a', { href: '#/login?next=/play' }, t('login'))),
-      h('p.row.wrap', h('a.btn', { href: '#/' }, t('spend')), again));
+      h('p.row.wrap', h('a.btn.gold', { href: '#/' }, t('spend')), again));
     head.focus();
     announce(coins > 0 ? t('wonCoins', { n: coins }) : t('over'));
     around.replaceChildren(board(signal), nickname());

@@ -7,7 +7,7 @@ import { CARD, action, cards, empty, explain, field, fill, lines, more, picture,
 
 const REVIEWS = 'pageInfo { hasNextPage endCursor } nodes { id stars title body reviewer createdAt }';
 const PRODUCT = `query Product($slug: String!, $lang: Lang!) { product(slug: $slug) {
-  ${CARD.replace('media {', 'media { id full { url width height }')} description(lang: $lang)
+  sku ${CARD.replace('media {', 'media { id full { url width height }')} description(lang: $lang)
   categories { slug name nameHi: name(lang: HI) parentId }
   attributes { code label values } options { code label values }
   variants { id sku options { code value } price mrp available media { id } }
