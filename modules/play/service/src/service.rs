@@ -74,7 +74,7 @@ impl PlayService {
                         tracing::warn!(?error, "matches of dead processes could not be settled");
                     }
                 }
-                _ = shutdown.wait_for(|stop| *stop) => return,
+                () = stopped(&mut shutdown) => return,
             }
         }
     }
@@ -163,6 +163,12 @@ impl PlayService {
         let chosen = self.db.read("play.nickname", move |q| store::nickname(q, person)).await?;
         Ok(chosen.unwrap_or_else(|| default_nickname(person)))
     }
+}
+
+/// Returns once the server stops. A function of its own, because the guard that the channel hands
+/// out must not live across an await.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 #[async_trait]
