@@ -32,7 +32,7 @@ const KEEP_HOOKS_MS: i64 = 30 * DAY_MS;
 /// For how long a round has what it took for itself.
 const LEASE_MS: i64 = 5 * MINUTE_MS;
 
-/// What a round of the recovery did.
+/// What a run of the recovery did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Payments that the gateway was asked about.

@@ -2,7 +2,7 @@
 
 use mela_base::{Env, Internal, MINUTE_MS, Paise};
 use mela_db::Tx;
-use mela_payments_api::{Method, NewRefund, PaymentError};
+use mela_payments_api::{NewRefund, PaymentError};
 
 use crate::gateway::{GatewayError, RefundState};
 use crate::razorpay;
@@ -78,15 +78,9 @@ pub(crate) fn refund_in(
     if let Some(row) = store::refund_by_id(tx, asked.id)? {
         return same(row);
     }
-    let Some(gateway_payment) = store::reserve_refund(tx, asked.payment_id, asked.amount, now)?
-    else {
-        let p = store::by_id(tx, asked.payment_id)?.ok_or(PaymentError::PaymentNotFound)?;
-        let refundable = p.method == Method::Razorpay && p.captured > Paise::ZERO;
-        return Err(if refundable {
-            PaymentError::RefundTooLarge
-        } else {
-            PaymentError::WrongState
-        });
+    let p = store::by_id(tx, asked.payment_id)?.ok_or(PaymentError::PaymentNotFound)?;
+    let Some(gateway_payment) = p.gateway_payment_id.filter(|_| p.captured > Paise::ZERO) else {
+        return Err(PaymentError::WrongState);
     };
     let row = NewRefundRow {
         id: asked.id,
@@ -100,10 +94,11 @@ pub(crate) fn refund_in(
         // The recovery takes over if the call right after this is lost.
         next_check_at: Some(now.plus_ms(MINUTE_MS)),
     };
-    if !store::insert_refund(tx, &row, now)? {
-        // Asked twice at the same moment; what was set aside here is undone with the transaction.
-        return Err(Internal::new("the same refund is being written by another call").into());
+    let new = store::insert_refund(tx, &row, now)?;
+    // With the error all of it is undone, the row too.
+    if new && !store::reserve_refund(tx, asked.payment_id, asked.amount, now)? {
+        return Err(PaymentError::RefundTooLarge);
     }
     let row = store::refund_by_id(tx, asked.id)?;
-    row.ok_or_else(|| Internal::new("a refund that was just written is gone").into())
+    same(row.ok_or_else(|| Internal::new("a refund that was just written is gone"))?)
 }

@@ -8,6 +8,7 @@ use mela_bus::Bus;
 use mela_db::{DbError, Tx};
 use mela_jobs::{Job, JobError, JobHandler, Jobs, NewJob};
 use mela_shipping_api::ShippingError;
+use tokio::task::JoinSet;
 
 use crate::service::{ShippingService, failed, internal};
 use crate::shipway::call::MAX_AWBS;
@@ -18,13 +19,17 @@ const FOLLOW: &str = "shipping.follow";
 /// The same, on the clock.
 const SWEEP: &str = "shipping.sweep";
 /// Parcels in one round.
-const ROUND: i64 = 200;
+const ROUND: usize = 200;
+/// Rounds of one run, so that a run ends.
+const MAX_ROUNDS: usize = 50;
+/// Calls at the same time.
+const AT_ONCE: usize = 8;
 /// For how long a round has what it took for itself.
 const LEASE_MS: i64 = 5 * MINUTE_MS;
 /// How long it is kept that a webhook came.
 const KEEP_HOOKS_MS: i64 = 30 * DAY_MS;
 
-/// What a round of following did.
+/// What a run of following did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Followed {
     /// Parcels that were due.
@@ -55,29 +60,49 @@ impl ShippingService {
     /// Shipping listens to nobody's events.
     pub fn subscribe(&self, _bus: &Bus) {}
 
-    /// One round: asks the courier about every parcel that is due.
+    /// Asks the courier about every parcel that is due.
     pub async fn follow(&self) -> Result<Followed, ShippingError> {
-        let inner = &self.0;
-        let now = inner.env.now();
-        let due = inner
-            .db
-            .write("shipping.take_due", move |tx| {
-                store::take_due(tx, now, now.plus_ms(LEASE_MS), ROUND)
-            })
-            .await
-            .map_err(internal)?;
-        let mut done = Followed { parcels: due.len(), unanswered: 0 };
-        let (with, without): (Vec<_>, Vec<_>) = due.into_iter().partition(|p| p.awb.is_some());
-        for parcel in &without {
-            if let Err(error) = self.ask_for_number(parcel).await {
-                done.unanswered += 1;
-                tracing::warn!(order = %parcel.order_id, ?error, "a parcel was not followed");
+        let mut done = Followed::default();
+        for _ in 0..MAX_ROUNDS {
+            let round = self.follow_round().await?;
+            done.parcels += round.parcels;
+            done.unanswered += round.unanswered;
+            // While nothing is answered, more questions would only wait.
+            if round.parcels < ROUND || round.unanswered == round.parcels {
+                break;
             }
         }
+        Ok(done)
+    }
+
+    async fn follow_round(&self) -> Result<Followed, ShippingError> {
+        let inner = &self.0;
+        let now = inner.env.now();
+        let limit = i64::try_from(ROUND).unwrap_or(i64::MAX);
+        let take = move |tx: &mut Tx<'_>| store::take_due(tx, now, now.plus_ms(LEASE_MS), limit);
+        let due = inner.db.write("shipping.take_due", take).await.map_err(internal)?;
+        let mut done = Followed { parcels: due.len(), unanswered: 0 };
+        let (with, without): (Vec<_>, Vec<_>) = due.into_iter().partition(|p| p.awb.is_some());
         for chunk in with.chunks(MAX_AWBS) {
             if let Err(error) = self.track(chunk).await {
                 done.unanswered += chunk.len();
                 tracing::warn!(parcels = chunk.len(), ?error, "parcels were not followed");
+            }
+        }
+        for some in without.chunks(AT_ONCE) {
+            let mut asked = JoinSet::new();
+            for parcel in some.iter().cloned() {
+                let service = self.clone();
+                asked.spawn(async move {
+                    let asked = service.ask_for_number(&parcel).await;
+                    if let Err(error) = &asked {
+                        tracing::warn!(order = %parcel.order_id, ?error, "a parcel was not followed");
+                    }
+                    asked.is_ok()
+                });
+            }
+            while let Some(answered) = asked.join_next().await {
+                done.unanswered += usize::from(!answered.unwrap_or(false));
             }
         }
         Ok(done)

@@ -9,8 +9,7 @@ use crate::gateway::RefundState;
 pub(super) const RESERVE_REFUND: Sql = Sql::new(
     "payments.reserve_refund",
     "UPDATE payment SET refunded = refunded + ?2, updated_at = ?3
-     WHERE id = ?1 AND method = 'razorpay' AND refunded + ?2 <= captured
-     RETURNING gateway_payment_id",
+     WHERE id = ?1 AND refunded + ?2 <= captured",
 );
 // A refund that was made at the gateway: it is a fact, so it only counts up to what was captured.
 pub(super) const COUNT_REFUND: Sql = Sql::new(
@@ -111,18 +110,14 @@ pub(crate) struct NewRefundRow<'a> {
     pub(crate) next_check_at: Option<Timestamp>,
 }
 
-/// Sets money of a payment aside for a refund; the gateway's payment id, or `None` if that much
-/// is not left.
+/// Sets money of a payment aside for a refund; false if that much is not left.
 pub(crate) fn reserve_refund(
     tx: &mut Tx<'_>,
     id: PaymentId,
     amount: Paise,
     now: Timestamp,
-) -> Result<Option<String>, DbError> {
-    match tx.opt(&RESERVE_REFUND, &params![id, amount, now])? {
-        Some(row) => row.get(0),
-        None => Ok(None),
-    }
+) -> Result<bool, DbError> {
+    Ok(tx.exec(&RESERVE_REFUND, &params![id, amount, now])? == 1)
 }
 
 /// Counts a refund that the gateway reports; false if it is not of the captured payment.

@@ -71,7 +71,22 @@ async fn many_at_the_same_moment() {
             }
         }
         assert_eq!(done, 2);
-        assert_eq!(shop.only(order).await.refunded, Paise(40_000));
+        // The same one many times is one.
+        let one = shop.t.env.new_id();
+        let same = (0..6).map(|_| {
+            let payments = shop.payments.clone();
+            tokio::spawn(async move {
+                let reason = "returned".to_owned();
+                let amount = Paise(5_000);
+                let refund =
+                    mela_payments_api::NewRefund { id: one, payment_id: id, amount, reason };
+                payments.refund(&op(), refund).await
+            })
+        });
+        for task in same.collect::<Vec<_>>() {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(shop.only(order).await.refunded, Paise(45_000));
         shop.agree().await;
     })
     .await;
