@@ -233,6 +233,13 @@ pub trait Catalog: Send + Sync {
         after: Option<ProductId>,
         limit: u32,
     ) -> Result<Vec<Arc<Product>>, CatalogError>;
+    /// Id and version of all products in id order, from the store: up to `limit` (≤ 10,000)
+    /// after `after`. Tells an index what it has missed without reading every product.
+    async fn versions_after(
+        &self,
+        after: Option<ProductId>,
+        limit: u32,
+    ) -> Result<Vec<(ProductId, i64)>, CatalogError>;
     /// How many products there are.
     async fn product_count(&self) -> Result<u64, CatalogError>;
     /// The whole category tree, parents before children.

@@ -143,6 +143,16 @@ impl Catalog for CatalogService {
         Ok(products.into_iter().map(Arc::new).collect())
     }
 
+    async fn versions_after(
+        &self,
+        after: Option<ProductId>,
+        limit: u32,
+    ) -> Result<Vec<(ProductId, i64)>, CatalogError> {
+        let (after, limit) = (after.unwrap_or_default(), limit.clamp(1, 10_000));
+        let read = move |q: &mut Query<'_>| store::versions_after(q, after, limit);
+        Ok(self.db.read("catalog.versions_after", read).await?)
+    }
+
     async fn product_count(&self) -> Result<u64, CatalogError> {
         let count = self.db.read("catalog.product_count", store::product_count).await?;
         Ok(u64::try_from(count).unwrap_or_default())

@@ -12,6 +12,7 @@ pub const STATEMENTS: &[&Sql] = &[
     &PRODUCTS,
     &PRODUCT_BY_SLUG,
     &PRODUCTS_AFTER,
+    &VERSIONS_AFTER,
     &PRODUCT_COUNT,
     &PRODUCTS_LOCK,
     &PRODUCTS_PUT,
@@ -41,6 +42,10 @@ const PRODUCT_BY_SLUG: Sql =
 const PRODUCTS_AFTER: Sql = Sql::new(
     "catalog.products_after",
     "SELECT doc FROM product WHERE id > ?1 ORDER BY id LIMIT ?2",
+);
+const VERSIONS_AFTER: Sql = Sql::new(
+    "catalog.versions_after",
+    "SELECT id, version FROM product WHERE id > ?1 ORDER BY id LIMIT ?2",
 );
 const PRODUCT_COUNT: Sql = Sql::new("catalog.product_count", "SELECT count(*) FROM product");
 /// Locks the products and gives them their next version.
@@ -161,6 +166,15 @@ pub(crate) fn products_after(
     limit: u32,
 ) -> Result<Vec<Product>, DbError> {
     q.all(&PRODUCTS_AFTER, &params![after, limit])?.iter().map(|r| product(r, 0)).collect()
+}
+
+pub(crate) fn versions_after(
+    q: &mut Query<'_>,
+    after: ProductId,
+    limit: u32,
+) -> Result<Vec<(ProductId, i64)>, DbError> {
+    let rows = q.all(&VERSIONS_AFTER, &params![after, limit])?;
+    rows.iter().map(|r| Ok((r.get(0)?, r.get(1)?))).collect()
 }
 
 pub(crate) fn product_count(q: &mut Query<'_>) -> Result<i64, DbError> {
