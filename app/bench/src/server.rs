@@ -95,10 +95,7 @@ impl Place {
         first: &str,
     ) -> Result<(Server, Duration), BenchError> {
         let addr = free_address()?;
-        let mut all = vec![
-            ("server.listen", addr.to_string()),
-            ("limits.requests_per_ip_minute", "0".to_owned()),
-        ];
+        let mut all = vec![("server.listen", addr.to_string())];
         all.extend(set.iter().cloned());
         let mut command = self.mela(&["serve", "--role", roles], &all)?;
         let started = Instant::now();
