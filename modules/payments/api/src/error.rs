@@ -41,10 +41,11 @@ impl Fault for PaymentError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::PaymentNotFound => ErrorKind::NotFound,
-            Self::MethodUnavailable | Self::GatewayUnavailable => ErrorKind::Unavailable,
+            Self::GatewayUnavailable => ErrorKind::Unavailable,
             Self::BadSignature => ErrorKind::Denied,
             Self::Malformed(_) => ErrorKind::Invalid,
-            Self::GatewayRefused(_)
+            Self::MethodUnavailable
+            | Self::GatewayRefused(_)
             | Self::RefundTooLarge
             | Self::WrongState
             | Self::RefundDiffers => ErrorKind::Conflict,
