@@ -69,29 +69,56 @@ impl OrdersService {
             stored.key_person = Some(sealed_for);
         }
         let own = op.person().is_some();
-        self.db
+        let made = self
+            .db
             .write("orders.create_cart", move |tx| {
                 let mut stored = stored.clone();
+                let mut made = None;
                 if let Some(address) = &address {
                     let key = if own {
-                        this.person_key(tx, sealed_for)?
+                        this.person_key(tx, sealed_for, &mut made)?
                     } else {
-                        this.vault.create_person_key(tx, sealed_for)?
+                        this.make_key(tx, sealed_for, &mut made)?
                     };
                     stored.address = Some(key.seal_json(ADDRESS, address)?);
                 }
                 cart::insert(tx, &stored, now)?;
-                Ok::<_, Fail>(())
+                Ok::<_, Fail>(made)
             })
             .await?;
+        self.remember(made);
         self.present(op, row, around).await
     }
 
     /// The key of a person, made now if there never was one.
-    fn person_key(&self, tx: &mut Tx<'_>, person: PersonId) -> Result<DataKey, Fail> {
+    fn person_key(
+        &self,
+        tx: &mut Tx<'_>,
+        person: PersonId,
+        made: &mut Option<DataKey>,
+    ) -> Result<DataKey, Fail> {
         match self.vault.person_key(tx, person)? {
             Some(key) => Ok(key),
-            None => Ok(self.vault.create_person_key(tx, person)?),
+            None => self.make_key(tx, person, made),
+        }
+    }
+
+    /// `made` is for [`Self::remember`].
+    fn make_key(
+        &self,
+        tx: &mut Tx<'_>,
+        person: PersonId,
+        made: &mut Option<DataKey>,
+    ) -> Result<DataKey, Fail> {
+        let key = self.vault.create_person_key(tx, person)?;
+        *made = Some(key.clone());
+        Ok(key)
+    }
+
+    /// After the commit: the order that follows need not read the key.
+    fn remember(&self, made: Option<DataKey>) {
+        if let Some(key) = made {
+            self.vault.committed(&key);
         }
     }
 
@@ -135,7 +162,7 @@ impl OrdersService {
         how: fn(&Lines, &[LineInput]) -> Result<Lines, OrderError>,
     ) -> Result<Cart, Fail> {
         let (this, wanted) = (self.clone(), wanted.to_vec());
-        self.change(op, id, move |tx, cart| {
+        self.change(op, id, move |tx, cart, _| {
             let before = cart.lines.len();
             cart.lines = how(&cart.lines, &wanted)?;
             // Only what is new in the cart must exist; what went off sale meanwhile is a problem
@@ -158,10 +185,10 @@ impl OrdersService {
     ) -> Result<Cart, Fail> {
         let address = rules::address(address)?;
         let (this, guest) = (self.clone(), self.env.new_id::<PersonId>());
-        self.change(op, id, move |tx, cart| {
+        self.change(op, id, move |tx, cart, made| {
             let key = match (cart.person_id, cart.key_person) {
-                (Some(person), _) | (None, Some(person)) => this.person_key(tx, person)?,
-                (None, None) => this.vault.create_person_key(tx, guest)?,
+                (Some(person), _) | (None, Some(person)) => this.person_key(tx, person, made)?,
+                (None, None) => this.make_key(tx, guest, made)?,
             };
             cart.address = Some(key.seal_json(ADDRESS, &address)?);
             cart.key_person = Some(key.person());
@@ -182,7 +209,7 @@ impl OrdersService {
             Some(code) => Some(rules::coupon_code(code)?),
         };
         let (this, asking) = (self.clone(), op.clone());
-        self.change(op, id, move |tx, cart| {
+        self.change(op, id, move |tx, cart, _| {
             cart.coupon = code.clone();
             let around = this.around(tx, cart, None)?;
             this.check_coupon(&asking, cart, &around)
@@ -197,7 +224,7 @@ impl OrdersService {
         if coins > 0 && op.person().is_none() {
             return Err(OrderError::Unauthenticated.into());
         }
-        self.change(op, id, move |_, cart| {
+        self.change(op, id, move |_, cart, _| {
             if coins > 0 && cart.person_id.is_none() {
                 return Err(OrderError::Unauthenticated.into());
             }
@@ -211,22 +238,24 @@ impl OrdersService {
     /// sees what the first did.
     async fn change<F>(&self, op: &Op, id: CartId, f: F) -> Result<Cart, Fail>
     where
-        F: Fn(&mut Tx<'_>, &mut CartRow) -> Result<(), Fail> + Send + 'static,
+        F: Fn(&mut Tx<'_>, &mut CartRow, &mut Option<DataKey>) -> Result<(), Fail> + Send + 'static,
     {
         let now = self.env.now();
         let (this, asking) = (self.clone(), op.clone());
-        let (row, around) = self
+        let (row, around, made) = self
             .db
             .write("orders.change_cart", move |tx| {
                 let mut row = this.hold(tx, &asking, id)?;
-                f(tx, &mut row)?;
+                let mut made = None;
+                f(tx, &mut row, &mut made)?;
                 if !cart::save(tx, &row, now)? {
                     return Err(OrderError::CartChanged.into());
                 }
                 let around = this.around(tx, &row, None)?;
-                Ok::<_, Fail>((row, around))
+                Ok::<_, Fail>((row, around, made))
             })
             .await?;
+        self.remember(made);
         self.present(op, row, around).await
     }
 
@@ -291,7 +320,7 @@ impl OrdersService {
             (row.address, row.key_person, row.pincode) = (None, None, None);
             return Ok(());
         };
-        let key = self.person_key(tx, person)?;
+        let key = self.person_key(tx, person, &mut None)?;
         row.address = Some(key.seal_json(ADDRESS, &address)?);
         row.key_person = Some(person);
         Ok(())

@@ -44,6 +44,8 @@ pub const STATEMENTS: &[&Sql] = &[
     &order::LINES,
     &order::OF_PERSON,
     &order::LIST,
+    &order::LIST_STATE,
+    &order::BY_NUMBER,
     &order::WAITING,
     &order::MERGE,
 ];

@@ -88,12 +88,19 @@ pub(crate) const OF_PERSON: Sql = Sql::new(
 );
 pub(crate) const LIST: Sql = Sql::new(
     "orders.list",
+    concat!("SELECT ", columns!(), " FROM customer_order WHERE id < ?1 ORDER BY id DESC LIMIT ?2"),
+);
+pub(crate) const LIST_STATE: Sql = Sql::new(
+    "orders.list_state",
     concat!(
         "SELECT ",
         columns!(),
-        " FROM customer_order WHERE id < ?1 AND (CAST(?2 AS TEXT) IS NULL OR state = ?2)
-         AND (CAST(?3 AS TEXT) IS NULL OR number = ?3) ORDER BY id DESC LIMIT ?4"
+        " FROM customer_order WHERE state = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
     ),
+);
+pub(crate) const BY_NUMBER: Sql = Sql::new(
+    "orders.order_of_number",
+    concat!("SELECT ", columns!(), " FROM customer_order WHERE number = ?1 AND id < ?2"),
 );
 pub(crate) const WAITING: Sql = Sql::new(
     "orders.waiting",
@@ -343,8 +350,14 @@ pub(crate) fn list(
     number: Option<&str>,
     limit: i64,
 ) -> Result<Vec<OrderRow>, DbError> {
-    let params = params![below, state.map(OrderState::as_str), number, limit];
-    q.all(&LIST, &params)?.iter().map(row).collect()
+    let rows = match (number, state) {
+        (Some(number), _) => q.all(&BY_NUMBER, &params![number, below])?,
+        (None, Some(state)) => q.all(&LIST_STATE, &params![state.as_str(), below, limit])?,
+        (None, None) => q.all(&LIST, &params![below, limit])?,
+    };
+    let mut rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    rows.retain(|o| state.is_none_or(|state| o.state == state));
+    Ok(rows)
 }
 
 /// Orders that have waited for their money too long.

@@ -83,6 +83,47 @@ async fn the_delivery_state_decides_the_tax() {
 }
 
 #[tokio::test]
+async fn what_one_place_does_not_have_another_may() {
+    on_both(SETS, async |t| {
+        use mela_base::Id;
+        use mela_base::ids::LocationId;
+        use mela_inventory_api::{Inventory, Location, StockLevel};
+        let s = shop(t).await;
+        // Bengaluru comes second, so Pune is asked first.
+        s.t.clock.advance_ms(1);
+        let second = LocationId(Id::from_bytes([201; 16]));
+        let location = Location {
+            id: second,
+            name: "Bengaluru".into(),
+            gstin: "29AAGCB7383J1Z4".into(),
+            state_code: "29".into(),
+            address: "1 MG Road, Bengaluru".into(),
+            pincode: "560001".into(),
+        };
+        s.inventory.save_location(&system(), location).await.unwrap();
+        s.stock_up(SHIRT, 1).await;
+        let level = StockLevel { variant_id: variant(SHIRT), location_id: second, on_hand: 5 };
+        s.inventory.set_stock(&system(), &[level]).await.unwrap();
+        let cash = Method::CashOnDelivery;
+        let cart = s.cart(&anonymous(), &[line(SHIRT, 1)]).await;
+        let near = s.place(&anonymous(), &cart, cash, "key-00001").await.unwrap().order;
+        let cart = s.cart(&anonymous(), &[line(SHIRT, 3)]).await;
+        let far = s.place(&anonymous(), &cart, cash, "key-00001").await.unwrap().order;
+        // The place that dispatches decides tax and series.
+        assert!(near.lines[0].cgst > Paise::ZERO && near.lines[0].igst == Paise::ZERO);
+        assert!(far.lines[0].igst > Paise::ZERO && far.lines[0].cgst == Paise::ZERO);
+        assert_eq!(near.invoice_number, far.invoice_number);
+        // All of an order leaves from one place.
+        let cart = s.cart(&anonymous(), &[line(SHIRT, 3)]).await;
+        let no = s.place(&anonymous(), &cart, cash, "key-00001").await;
+        assert!(matches!(no, Err(OrderError::OutOfStock { available: 2, .. })));
+        s.settle().await;
+        s.check().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn charges_and_their_limits() {
     on_both(SETS, async |t| {
         let config = OrdersConfig { cod_fee: rupees(30), cod_max: rupees(600), ..config() };

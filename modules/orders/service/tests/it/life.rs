@@ -50,7 +50,7 @@ async fn what_follows_a_confirmed_order() {
             assert_eq!((parcels[0].weight_g, parcels[0].to.state.as_str()), (500, "Maharashtra"));
             let phones = s.phones.0.lock().unwrap();
             assert_eq!((phones.len(), phones[0].0.as_str()), (1, "+919876543210"));
-            assert_eq!(phones[0].2, [placed.order.number.clone(), "998.00".into()]);
+            assert_eq!(phones[0].2, [placed.order.number.clone(), "1047.00".into()]);
             let mails = s.mailbox.0.lock().unwrap();
             assert_eq!((mails.len(), mails[0].to.as_str()), (1, "asha@example.in"));
             assert_eq!(mails[0].attachments[0].name, "invoice-A-2526-000001.pdf");
