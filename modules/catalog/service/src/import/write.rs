@@ -185,16 +185,14 @@ impl Writer<'_> {
         if chunk.is_empty() {
             return Ok(());
         }
-        let chunk = Arc::new(chunk);
-        if self.attempt(chunk.clone()).await?.is_none() {
+        let chunk: Vec<Arc<Ready>> = chunk.into_iter().map(Arc::new).collect();
+        if self.attempt(&chunk).await?.is_none() {
             return Ok(());
         }
         // Something in the chunk is refused by the store: find out what, the rest goes in.
-        let singles = Arc::try_unwrap(chunk).unwrap_or_default();
-        for ready in singles {
-            let (source, sku) = (ready.draft.source.clone(), ready.draft.sku.clone());
-            if let Some(reason) = self.attempt(Arc::new(vec![ready])).await? {
-                self.report.refuse(source.problem(&sku, reason));
+        for ready in &chunk {
+            if let Some(reason) = self.attempt(std::slice::from_ref(ready)).await? {
+                self.report.refuse(ready.draft.source.problem(&ready.draft.sku, reason));
             }
         }
         Ok(())
@@ -285,11 +283,11 @@ impl Writer<'_> {
     }
 
     /// Writes the chunk; the reason if the store refuses something in it.
-    async fn attempt(&mut self, chunk: Arc<Vec<Ready>>) -> Result<Option<String>, ImportError> {
+    async fn attempt(&mut self, chunk: &[Arc<Ready>]) -> Result<Option<String>, ImportError> {
         let (catalog, inventory) = (self.catalog.clone(), self.inventory.clone());
         let location = self.options.location;
         let now = catalog.env.now();
-        let rows = chunk.clone();
+        let rows = chunk.to_vec();
         let written = self
             .catalog
             .db
@@ -316,7 +314,7 @@ impl Writer<'_> {
             .await;
         match written {
             Ok(written) => {
-                for ready in chunk.iter() {
+                for ready in chunk {
                     if ready.new {
                         self.report.created += 1
                     } else {
@@ -345,7 +343,7 @@ impl Writer<'_> {
 fn write_chunk(
     catalog: &CatalogService,
     tx: &mut Tx<'_>,
-    chunk: &[Ready],
+    chunk: &[Arc<Ready>],
     now: Timestamp,
 ) -> Result<Written, DbError> {
     let old_ids: Vec<ProductId> = chunk.iter().filter(|r| !r.new).map(|r| r.id).collect();

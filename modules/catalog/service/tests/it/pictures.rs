@@ -60,3 +60,22 @@ async fn pictures_are_rendered_once_and_served() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pictures_of_the_real_export() {
+    let shop = Shop::new(mela_testkit::TestDb::sqlite(SETS));
+    let folder = shared_data("magento-luma");
+    let report = shop.import(&folder, |_| {}).await;
+    assert_eq!((report.created, report.pictures, report.unlisted), (181, 147, 0));
+    let missing = report.notes.iter().filter(|p| p.reason.contains("no such file")).count();
+    assert_eq!(missing, 417 - 144 + 251, "each missing picture once");
+    let hoodie = shop.by_sku("MH01").await;
+    assert_eq!(hoodie.media.len(), 1);
+    let gray = hoodie.variants.iter().filter(|v| v.name.ends_with("Gray"));
+    assert!(
+        gray.clone().count() == 5 && gray.clone().all(|v| v.media_id == Some(hoodie.media[0].id))
+    );
+    assert_eq!(shop.jobs.pending().await.unwrap(), 147);
+    assert!(shop.import(&folder, |_| {}).await.changed_nothing());
+    assert_eq!(shop.jobs.pending().await.unwrap(), 147);
+}
