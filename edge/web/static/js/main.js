@@ -28,8 +28,8 @@ const main = document.getElementById('main');
 const scrolls = new Map();
 let leave = new AbortController();
 let entry = null;
-let entries = 0;
 let unread = 0;
+let settled = true;
 
 /** `#/orders/ord_1?payment=paid` → page, id, query. */
 export function parse(hash) {
@@ -89,11 +89,12 @@ function title(text) {
   document.title = text ? `${text} – ${shopName()}` : shopName();
 }
 
-function settle(scroll) {
+function settle(scroll, signal) {
   let tries = 20;
   const step = () => {
     scrollTo(0, scroll);
-    if (Math.abs(scrollY - scroll) > 2 && (tries -= 1) > 0) setTimeout(step, 60);
+    if (Math.abs(scrollY - scroll) > 2 && (tries -= 1) > 0 && !signal.aborted) setTimeout(step, 60);
+    else settled = true;
   };
   step();
 }
@@ -104,8 +105,10 @@ async function show() {
   const { signal } = leave;
   const { page, first, id, query } = parse(location.hash);
   const known = history.state?.entry;
-  if (!known) history.replaceState({ entry: (entries = Date.now()) }, '');
-  const back = known && scrolls.has(known);
+  if (!known) history.replaceState({ entry: Date.now() }, '');
+  // Taken before the new content, which is shorter at first, makes the browser scroll.
+  const back = known ? scrolls.get(known) : undefined;
+  settled = false;
   const moved = entry !== null;
   entry = history.state.entry;
 
@@ -141,8 +144,11 @@ async function show() {
   } finally {
     clearTimeout(slow);
     if (!signal.aborted) {
-      if (back) settle(scrolls.get(entry));
-      else if (moved) scrollTo(0, 0);
+      if (back !== undefined) settle(back, signal);
+      else {
+        if (moved) scrollTo(0, 0);
+        settled = true;
+      }
       if (moved && !main.contains(document.activeElement)) main.focus({ preventScroll: true });
       if (moved) announce(document.title);
     }
@@ -173,7 +179,7 @@ async function inbox() {
 const idle = (work) => (window.requestIdleCallback ? requestIdleCallback(work, { timeout: 3000 }) : setTimeout(work, 1500));
 
 history.scrollRestoration = 'manual';
-addEventListener('scroll', () => { if (entry) scrolls.set(entry, scrollY); }, { passive: true });
+addEventListener('scroll', () => { if (entry && settled) scrolls.set(entry, scrollY); }, { passive: true });
 addEventListener('hashchange', show);
 addEventListener('mela:cart', () => chrome(parse(location.hash).first));
 addEventListener('mela:session', (event) => {

@@ -134,7 +134,7 @@ export function breakup(totals, { method } = {}) {
     row(t('total'), totals.total, 'strong'),
     totals.coinsValue > 0 && row(t('coinsUsed', { n: count(totals.coins) }), -totals.coinsValue),
     row(method === 'CASH_ON_DELIVERY' ? t('toPayCash') : t('toPay'), totals.toPay, 'due'),
-    h('p.muted', t('taxIn', { x: inr(totals.tax) })));
+    totals.tax !== null && h('p.muted', t('taxIn', { x: inr(totals.tax) })));
 }
 
 export function empty(title, text, href, label) {

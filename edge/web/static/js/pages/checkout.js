@@ -88,18 +88,35 @@ function payment(cart, back) {
   const methods = cart.methods;
   let method = methods.find((m) => m !== 'CASH_ON_DELIVERY') ?? methods[0];
   const label = h('span');
+  const fee = h('div', { role: 'status' });
+  // What cash on delivery costs is known once the server was asked; it never takes more than what
+  // stood on the button.
+  let cash = cart.totals.toPay;
+  const due = () => (method === 'CASH_ON_DELIVERY' ? cash : cart.totals.toPay);
   const say = () => {
-    label.textContent = method === 'RAZORPAY' ? t('payX', { x: inr(cart.totals.toPay) }) : t('orderX', { x: inr(cart.totals.toPay) });
+    label.textContent = t(method === 'RAZORPAY' ? 'payX' : 'orderX', { x: inr(due()) });
+    fee.hidden = method !== 'CASH_ON_DELIVERY' || cash === cart.totals.toPay;
+  };
+  const withFee = (error) => {
+    const now = Math.round(Number(error.message.match(/now ₹?([\d,]+(?:\.\d+)?)/)?.[1].replace(/,/g, '')) * 100);
+    const extra = now - cart.totals.toPay;
+    if (!(extra > 0) || now === cash) return false;
+    cash = now;
+    const { total, codFee } = cart.totals;
+    show(fee, h('p.note', t('codFeeNote', { x: inr(extra) })), breakup({ ...cart.totals, codFee: codFee + extra, total: total + extra, toPay: now, tax: null }, { method }));
+    say();
+    return true;
   };
   const options = methods.map((m) => h('label.method', h('input', { type: 'radio', name: 'method', value: m, checked: m === method, onchange: () => { method = m; say(); } }),
     h('span', h('b', t(`pay.${m}`)), h('small', t(`pay.${m}.text`)))));
   const pay = action(label, async () => {
-    const input = { cartId: cart.id, method, expectedToPay: method === 'CASH_ON_DELIVERY' ? null : cart.totals.toPay, idempotencyKey: keyFor(`${cart.id}/${method}/${cart.totals.toPay}`) };
+    const input = { cartId: cart.id, method, expectedToPay: due(), idempotencyKey: keyFor(`${cart.id}/${method}/${due()}`) };
     let placed;
     try {
       placed = (await gql(PLACE, { input })).placeOrder;
     } catch (error) {
       if (error.code === 'SLOW' || error.code === 'OFFLINE') placed = (await gql(PLACE, { input })).placeOrder;
+      else if (error.code === 'TOTAL_CHANGED' && method === 'CASH_ON_DELIVERY' && withFee(error)) return undefined;
       else if (['TOTAL_CHANGED', 'CART_CHANGED', 'OUT_OF_STOCK', 'NOT_FOR_SALE'].includes(error.code)) return back(error);
       else throw error;
     }
@@ -119,7 +136,7 @@ function payment(cart, back) {
   say();
   // The address is known, so what is left over here cannot be mended on this page.
   const stops = cart.problems.filter((p) => p.code !== 'ADDRESS_MISSING');
-  return h('div', h('fieldset.methods', h('legend', t('howPay')), options),
+  return h('div', h('fieldset.methods', h('legend', t('howPay')), options), fee,
     stops.map((p) => h('p.hint.wrong', { role: 'alert' }, explain(p))),
     wrong, methods.length && !stops.length ? pay : h('a.btn.quiet.wide', { href: '#/cart' }, t('backToCart')), h('p.muted', t('payNote')));
 }

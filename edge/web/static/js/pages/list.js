@@ -7,11 +7,11 @@ import { count, inr } from '../format.js';
 import { CARD, cards, card, empty, fill, more, skeletons } from '../ui.js';
 
 const PAGE = 20;
-const LIST = `query List($first: Int!, $after: String, $q: String, $filter: ProductFilter, $sort: ProductSort!) {
+const list = (more) => `query List($first: Int!, $after: String, $q: String, $filter: ProductFilter, $sort: ProductSort!) {
   products(first: $first, after: $after, search: $q, filter: $filter, sort: $sort) {
-    totalCount pageInfo { hasNextPage endCursor } nodes { ${CARD} }
-    facets { field values { value label count } } } }`;
-const MORE = LIST.replace(/facets \{.*\} \}/, '');
+    totalCount pageInfo { hasNextPage endCursor } nodes { ${CARD} } ${more} } }`;
+const LIST = list('facets { field values { value label count } }');
+const MORE = list('');
 const TREE = 'query Tree { categories { id slug name nameHi: name(lang: HI) parentId } }';
 const SORTS = ['RELEVANCE', 'PRICE_ASC', 'PRICE_DESC', 'RATING', 'NEWEST'];
 const ORDER = ['category', 'price', 'size', 'color', 'rating'];
@@ -42,7 +42,7 @@ function label(field, { value, label: text }) {
   return text;
 }
 
-export default async function list({ view, id, query, signal, title, page }) {
+export default async function open({ view, id, query, signal, title, page }) {
   const q = query.get('q')?.trim() ?? '';
   const state = new URLSearchParams(query);
   const heading = h('h1', q ? t('resultsFor', { q }) : t('everything'));

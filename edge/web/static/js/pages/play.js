@@ -125,8 +125,11 @@ export default async function play({ view, signal, title }) {
       let n = 0;
       beat = setInterval(() => send({ t: 'ping', n: (n += 1) }), Math.max(2, m.heartbeat_s * 0.7) * 1000);
       if (match && m.recovered) return;
-      match = null;
-      offset = 0;
+      if (match) {
+        lobby();
+        toast(t('roundGone'));
+        return;
+      }
       send({ t: 'join', game: 'quiz' });
     } else if (m.t === 'joined') waiting(m);
     else if (m.t === 'state') (m.phase === 'question' ? ask : reveal)(m);
