@@ -1,6 +1,7 @@
 //! The index: opening, writing, searching.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -315,8 +316,9 @@ impl Inner {
         let latin = last.is_ascii();
         let typed = words.join(" ");
         let mut out = Vec::with_capacity(hits.len());
-        for (_, address) in hits {
-            let doc: TantivyDocument = searcher.doc(address).map_err(failed)?;
+        let places: Vec<DocAddress> = hits.into_iter().map(|(_, address)| address).collect();
+        for (address, product_id) in places.iter().zip(ids_at(&searcher, &places)?) {
+            let doc: TantivyDocument = searcher.doc(*address).map_err(failed)?;
             let text = |field| doc.get_first(field).and_then(|v| v.as_str().map(str::to_owned));
             let name = text(self.fields.stored_name).unwrap_or_default();
             let hindi = if latin { None } else { text(self.fields.stored_name_hi) };
@@ -324,7 +326,7 @@ impl Inner {
             let begins = words::words(&text_shown).join(" ").starts_with(&typed);
             let suggestion = Suggestion {
                 text: text_shown,
-                product_id: id_at(&searcher, address)?,
+                product_id,
                 slug: text(self.fields.stored_slug).unwrap_or_default(),
             };
             out.push((!begins, suggestion));
@@ -369,13 +371,23 @@ fn collect<K: Send + 'static>(
         let facets = FacetCollector(facets.to_vec());
         searcher.search(query, &(top, Count, facets)).map_err(failed)?
     };
-    let ids = top.iter().map(|(_, address)| id_at(searcher, *address)).collect::<Result<_, _>>()?;
-    Ok(Found { ids, total: total as u64, counts })
+    let addresses: Vec<DocAddress> = top.into_iter().map(|(_, address)| address).collect();
+    Ok(Found { ids: ids_at(searcher, &addresses)?, total: total as u64, counts })
 }
 
-fn id_at(searcher: &Searcher, address: DocAddress) -> Result<ProductId, SearchError> {
-    let segment = searcher.segment_reader(address.segment_ord);
-    Ok(Ids::of(segment)?.get(address.doc_id))
+/// The products at these places, in their order.
+fn ids_at(searcher: &Searcher, places: &[DocAddress]) -> Result<Vec<ProductId>, SearchError> {
+    // Opening a segment's columns costs more than reading from them.
+    let mut segments: HashMap<u32, Ids> = HashMap::new();
+    let mut out = Vec::with_capacity(places.len());
+    for place in places {
+        let ids = match segments.entry(place.segment_ord) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Ids::of(searcher.segment_reader(place.segment_ord))?),
+        };
+        out.push(ids.get(place.doc_id));
+    }
+    Ok(out)
 }
 
 #[async_trait]
