@@ -9,8 +9,8 @@ use axum::serve::ListenerExt;
 use mela_config::{Config, LogFormat, Role, Switch};
 use mela_gql::{GraphqlConfig, Limits, ShopInfo};
 use mela_http::{Readiness, RequestIds};
-use mela_search_api::Search;
 use mela_play::QuizConfig;
+use mela_search_api::Search;
 use mela_sim::{Sim, SimConfig};
 use mela_telemetry::LogGuard;
 use tokio::net::TcpListener;
@@ -36,13 +36,23 @@ pub(crate) struct Server {
 }
 
 /// `mela serve`: runs until it is told to stop.
-pub(crate) async fn run(config: Config) -> Result<(), Problem> {
+pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
     let _log = log(&config)?;
-    let shop = Shop::open(&config, cli::env(), QuizConfig::default()).await?;
-    let listener = TcpListener::bind(config.server.listen).await.map_err(|e| {
-        Problem::new(format_args!("cannot listen on {}: {e}; choose another with --set server.listen=127.0.0.1:PORT", config.server.listen))
+    let asked = config.server.listen;
+    let listener = TcpListener::bind(asked).await.map_err(|e| {
+        Problem::new(format_args!(
+            "cannot listen on {asked}: {e}; choose another with --set server.listen=127.0.0.1:PORT"
+        ))
     })?;
+    // Port 0 asks for a free one: only now is it known where shoppers and gateways come back to.
+    config.server.listen = listener.local_addr().map_err(Problem::new)?;
+    if config.server.public_url == format!("http://{asked}") {
+        config.server.public_url = format!("http://{}", config.server.listen);
+    }
+    let shop = Shop::open(&config, cli::env(), QuizConfig::default()).await?;
     let server = Server::start(&config, shop, listener).await?;
+    // For whoever started us, also with logging off.
+    println!("listening on http://{}", server.addr);
     tracing::info!(url = %format_args!("http://{}", server.addr), "serving");
     stop_signal().await;
     tracing::info!("stopping: finishing what is under way");
@@ -150,7 +160,10 @@ impl Server {
             app = app.merge(ops);
         } else {
             let private = TcpListener::bind(&config.metrics.listen).await.map_err(|e| {
-                Problem::new(format_args!("cannot listen on {} for metrics: {e}", config.metrics.listen))
+                Problem::new(format_args!(
+                    "cannot listen on {} for metrics: {e}",
+                    config.metrics.listen
+                ))
             })?;
             spawn_http(&mut http, private, ops, draining.clone());
         }
