@@ -12,7 +12,11 @@ use crate::{demo, import, maintenance, serve};
 
 /// Mela: real-time games and e-commerce in one binary.
 #[derive(Parser)]
-#[command(version, about, after_help = "Start with `mela demo`: a shop with a game, filled, with simulated providers.")]
+#[command(
+    version,
+    about,
+    after_help = "Start with `mela demo`: a shop with a game, filled, with simulated providers."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -111,8 +111,13 @@ fn print_report(report: &ImportReport, began: Instant) {
     } else {
         println!(
             "products: {} new, {} changed, {} as they were; {} variants, {} reviews, {} categories, {} pictures",
-            report.created, report.updated, report.unchanged, report.variants, report.reviews,
-            report.categories, report.pictures
+            report.created,
+            report.updated,
+            report.unchanged,
+            report.variants,
+            report.reviews,
+            report.categories,
+            report.pictures
         );
     }
     for (what, list) in [("not taken", &report.refused), ("note", &report.notes)] {

@@ -84,11 +84,20 @@ pub(crate) async fn dead(action: Dead) -> Result<(), Problem> {
             let shop = open(&settings).await?;
             let jobs = shop.jobs.dead_letters().await.map_err(Problem::new)?;
             for job in &jobs {
-                println!("job    {}  {}  {} attempts: {}", job.id, job.kind, job.attempts, job.last_error.as_deref().unwrap_or("-"));
+                println!(
+                    "job    {}  {}  {} attempts: {}",
+                    job.id,
+                    job.kind,
+                    job.attempts,
+                    job.last_error.as_deref().unwrap_or("-")
+                );
             }
             let events = shop.bus.dead(SHOWN).await.map_err(Problem::new)?;
             for dead in &events {
-                println!("event  {}  {} for {}  {} attempts: {}", dead.event.seq, dead.event.topic, dead.consumer, dead.attempts, dead.last_error);
+                println!(
+                    "event  {}  {} for {}  {} attempts: {}",
+                    dead.event.seq, dead.event.topic, dead.consumer, dead.attempts, dead.last_error
+                );
             }
             if jobs.is_empty() && events.is_empty() {
                 println!("nothing has failed for good");
@@ -136,7 +145,10 @@ pub(crate) async fn staff(action: Staff) -> Result<(), Problem> {
 pub(crate) async fn ledger(config: Config) -> Result<ExitCode, Problem> {
     let shop = Shop::open(&config, env(), QuizConfig::default()).await?;
     let check = shop.wallet.check().await.map_err(|e| Problem::internal(&e))?;
-    println!("{} transfers; sums: {} coins, {} paise", check.transfers, check.sum_coin, check.sum_paise);
+    println!(
+        "{} transfers; sums: {} coins, {} paise",
+        check.transfers, check.sum_coin, check.sum_paise
+    );
     for account in &check.wrong {
         println!("wrong balance: {account}");
     }

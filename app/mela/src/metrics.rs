@@ -27,10 +27,18 @@ pub(crate) fn of_db(db: &Db) -> String {
         for (count, bound) in op.latency.iter().zip(LATENCY_BOUNDS_US) {
             sum += count;
             let seconds = Seconds(bound);
-            let _ = writeln!(out, "mela_db_seconds_bucket{{operation=\"{name}\",le=\"{seconds}\"}} {sum}");
+            let _ = writeln!(
+                out,
+                "mela_db_seconds_bucket{{operation=\"{name}\",le=\"{seconds}\"}} {sum}"
+            );
         }
-        let _ = writeln!(out, "mela_db_seconds_bucket{{operation=\"{name}\",le=\"+Inf\"}} {}", op.calls);
-        let _ = writeln!(out, "mela_db_seconds_sum{{operation=\"{name}\"}} {}", Seconds(op.total_us));
+        let _ = writeln!(
+            out,
+            "mela_db_seconds_bucket{{operation=\"{name}\",le=\"+Inf\"}} {}",
+            op.calls
+        );
+        let _ =
+            writeln!(out, "mela_db_seconds_sum{{operation=\"{name}\"}} {}", Seconds(op.total_us));
         let _ = writeln!(out, "mela_db_seconds_count{{operation=\"{name}\"}} {}", op.calls);
     }
     let _ = writeln!(out, "# HELP mela_db_queued Calls waiting for a thread.");

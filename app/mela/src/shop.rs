@@ -87,19 +87,20 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// Opens the database, brings its tables up to date and wires the modules.
-    pub(crate) async fn open(
-        config: &Config,
-        env: Env,
-        quiz: QuizConfig,
-    ) -> Result<Self, Problem> {
+    pub(crate) async fn open(config: &Config, env: Env, quiz: QuizConfig) -> Result<Self, Problem> {
         std::fs::create_dir_all(&config.data.dir).map_err(|e| {
-            Problem::new(format_args!("cannot make the data folder {}: {e}", config.data.dir.display()))
+            Problem::new(format_args!(
+                "cannot make the data folder {}: {e}",
+                config.data.dir.display()
+            ))
         })?;
         let db = open_db(config, env.clone())?;
         let keys = config.security.open_keys(&env).map_err(Problem::new)?;
         if let Some(file) = &keys.file {
             if file.created {
-                tracing::info!("made a master key in the data folder: back it up, without it personal data cannot be read");
+                tracing::info!(
+                    "made a master key in the data folder: back it up, without it personal data cannot be read"
+                );
             }
             if file.open_to_others {
                 tracing::warn!("the master key file can be read by other users of this machine");
@@ -110,15 +111,20 @@ impl Shop {
         let bus = Bus::new(db.clone(), env.clone());
         let jobs = Jobs::new(db.clone(), env.clone());
         let metrics = Metrics::default();
-        let blobs = BlobStore::open(&config.data.dir.join("blobs"), env.clone()).map_err(Problem::new)?;
+        let blobs =
+            BlobStore::open(&config.data.dir.join("blobs"), env.clone()).map_err(Problem::new)?;
 
-        let sms: Arc<dyn SmsSender> = Arc::new(DltSms::new(sms_config(config)).map_err(|e| Problem::internal(&e))?);
-        let mail: Arc<dyn MailSender> = Arc::new(SmtpMail::new(mail_config(config), env.clone()).map_err(|e| Problem::internal(&e))?);
+        let sms: Arc<dyn SmsSender> =
+            Arc::new(DltSms::new(sms_config(config)).map_err(|e| Problem::internal(&e))?);
+        let mail: Arc<dyn MailSender> = Arc::new(
+            SmtpMail::new(mail_config(config), env.clone()).map_err(|e| Problem::internal(&e))?,
+        );
         let wallet = Arc::new(WalletService::new(db.clone(), env.clone()));
         let inventory = Arc::new(InventoryService::new(db.clone(), env.clone()));
         let catalog = CatalogService::new(db.clone(), env.clone(), blobs.clone());
-        let search = SearchService::open(&config.data.dir.join("search"), Arc::new(catalog.clone()))
-            .map_err(|e| Problem::new(e.context()))?;
+        let search =
+            SearchService::open(&config.data.dir.join("search"), Arc::new(catalog.clone()))
+                .map_err(|e| Problem::new(e.context()))?;
         let messaging = MessagingService::new(db.clone(), env.clone(), bus.clone());
 
         let signing = vault.clone();

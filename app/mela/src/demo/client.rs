@@ -32,7 +32,8 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let answer: Value = request.send().await.map_err(describe)?.json().await.map_err(describe)?;
+        let answer: Value =
+            request.send().await.map_err(describe)?.json().await.map_err(describe)?;
         match answer.get("errors") {
             None => Ok(answer["data"].clone()),
             Some(errors) => Err(format!("the API refused: {}", first_error(errors))),
@@ -49,7 +50,8 @@ impl Client {
 
     /// Gets a file of the shop.
     pub(crate) async fn get(&self, path: &str) -> Result<(String, Vec<u8>), Failed> {
-        let answer = self.http.get(format!("{}{path}", self.shop)).send().await.map_err(describe)?;
+        let answer =
+            self.http.get(format!("{}{path}", self.shop)).send().await.map_err(describe)?;
         let answer = answer.error_for_status().map_err(describe)?;
         let content_type = answer.headers().get("content-type");
         let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
@@ -57,10 +59,15 @@ impl Client {
     }
 
     /// Posts a form as the browser does after paying; returns where it is sent on to.
-    pub(crate) async fn post_form(&self, url: &str, fields: &[(String, String)]) -> Result<String, Failed> {
+    pub(crate) async fn post_form(
+        &self,
+        url: &str,
+        fields: &[(String, String)],
+    ) -> Result<String, Failed> {
         let answer = self.http.post(url).form(fields).send().await.map_err(describe)?;
         let status = answer.status();
-        let location = answer.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let location =
+            answer.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
         match location {
             Some(location) => Ok(location),
             None if status.is_success() => Ok(String::new()),

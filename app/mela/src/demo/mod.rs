@@ -78,7 +78,10 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode, Problem> {
 async fn start(options: &Options) -> Result<Demo, Problem> {
     let sim = free_simulators().await?;
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await.map_err(|e| {
-        Problem::new(format_args!("cannot listen on port {}: {e}; choose another with --port", options.port))
+        Problem::new(format_args!(
+            "cannot listen on port {}: {e}; choose another with --port",
+            options.port
+        ))
     })?;
     let addr = listener.local_addr().map_err(Problem::new)?;
     let url = format!("http://{addr}");
@@ -95,8 +98,7 @@ async fn start(options: &Options) -> Result<Demo, Problem> {
         ("log.level", level.to_owned()),
     ];
     let flags = flags.map(|(key, value)| (key.to_owned(), value)).to_vec();
-    let config =
-        Config::load(&Inputs { flags, ..Inputs::default() }).map_err(Problem::new)?;
+    let config = Config::load(&Inputs { flags, ..Inputs::default() }).map_err(Problem::new)?;
     let log = serve::log(&config)?;
     // The demo lives as long as the process.
     std::mem::forget(log);
@@ -127,7 +129,10 @@ async fn fill(shop: &Shop, options: &Options) -> Result<(), Problem> {
     } else {
         let folder = options.data.join("fair");
         unpack(&folder).map_err(|e| {
-            Problem::new(format_args!("cannot write the demo's catalogue to {}: {e}", folder.display()))
+            Problem::new(format_args!(
+                "cannot write the demo's catalogue to {}: {e}",
+                folder.display()
+            ))
         })?;
         into_shop(shop, &Files::Magento(&folder), "1", true, false).await?
     };
@@ -135,7 +140,10 @@ async fn fill(shop: &Shop, options: &Options) -> Result<(), Problem> {
     if report.changed_nothing() {
         println!("the shop has its {count} products already");
     } else {
-        println!("filled the shop: {count} products, {} variants, {} pictures", report.variants, report.pictures);
+        println!(
+            "filled the shop: {count} products, {} variants, {} pictures",
+            report.variants, report.pictures
+        );
     }
     Ok(())
 }

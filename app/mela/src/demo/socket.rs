@@ -50,9 +50,13 @@ impl Socket {
     }
 }
 
-/// Plays a quiz round to its end, always choosing the first answer; returns the standings and the
-/// player's own row.
-pub(crate) async fn play_quiz(shop: &str, token: &str) -> Result<(Vec<Standing>, Standing), Failed> {
+/// Plays a quiz round to its end; returns the standings and the player's own row. `right` says the
+/// right answer to a question, as somebody who knows the answer would.
+pub(crate) async fn play_quiz(
+    shop: &str,
+    token: &str,
+    right: impl Fn(&str) -> Option<String>,
+) -> Result<(Vec<Standing>, Standing), Failed> {
     let mut socket = Socket::connect(&format!("{shop}/play"), None).await?;
     socket.send(&ClientMessage::Hello { token: token.to_owned(), resume: None }).await?;
     let mut me = None;
@@ -66,10 +70,15 @@ pub(crate) async fn play_quiz(shop: &str, token: &str) -> Result<(Vec<Standing>,
             ServerMessage::Joined { players, .. } => {
                 seat = players.iter().find(|p| p.person == me).map(|p| p.seat);
             }
-            ServerMessage::State { match_id, phase: Phase::Question { index, .. }, .. } => {
-                // The demo's player knows nothing and is quick: some guesses are right.
-                let input = ClientMessage::Input { match_id, question: index, choice: index % 4 };
-                socket.send(&input).await?;
+            ServerMessage::State {
+                match_id,
+                phase: Phase::Question { index, text, choices, .. },
+                ..
+            } => {
+                let answer = right(&text);
+                let choice = choices.iter().position(|c| Some(c) == answer.as_ref()).unwrap_or(0);
+                let choice = u32::try_from(choice).unwrap_or(0);
+                socket.send(&ClientMessage::Input { match_id, question: index, choice }).await?;
             }
             ServerMessage::Result { standings, .. } => {
                 let own = standings.iter().find(|s| Some(s.seat) == seat).cloned();

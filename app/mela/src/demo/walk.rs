@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use mela_base::Paise;
+use mela_play::read_questions;
 use serde_json::{Value, json};
 
 use crate::demo::Demo;
 use crate::demo::client::{Client, Failed};
 use crate::demo::socket::{Live, play_quiz};
 
+/// The demo's questions: this shopper has read the book.
+const QUIZ: &str = include_str!("../../demo-shop/quiz.json");
 /// The shopper's number and address.
 const PHONE: &str = "+919876543210";
 const PINCODE: &str = "302001";
@@ -44,7 +47,11 @@ pub(crate) async fn walk(demo: &Demo) -> bool {
             step += 1;
             let began = Instant::now();
             match $run.await {
-                Ok(saw) => println!("ok {step:>2}  {:<9} {saw}  ({} ms)", $name, began.elapsed().as_millis()),
+                Ok(saw) => println!(
+                    "ok {step:>2}  {:<9} {saw}  ({} ms)",
+                    $name,
+                    began.elapsed().as_millis()
+                ),
                 Err(error) => {
                     println!("FAILED {step}  {}: {error}", $name);
                     return false;
@@ -79,8 +86,14 @@ pub(crate) async fn walk(demo: &Demo) -> bool {
 async fn open(client: &Client) -> Result<String, Failed> {
     let (content_type, page) = client.get("/").await?;
     ensure(content_type.starts_with("text/html"), "the shop's page is not HTML")?;
-    let (_, ready) = client.get("/readyz").await?;
-    Ok(format!("the storefront is {} bytes, the server says {}", page.len(), String::from_utf8_lossy(&ready).trim()))
+    let ready = client
+        .until("the server to be ready", async |c| Ok(c.get("/readyz").await.ok().map(|r| r.1)))
+        .await?;
+    Ok(format!(
+        "the storefront is {} bytes, the server says {}",
+        page.len(),
+        String::from_utf8_lossy(&ready).trim()
+    ))
 }
 
 async fn browse(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
@@ -95,21 +108,32 @@ async fn browse(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
         })
         .await?;
     let products = array(&data["products"]["nodes"])?;
-    let buyable = |p: &&Value| p["variants"][0]["available"].as_i64() > Some(5) && p["variants"][0]["price"].as_i64() < Some(100_000);
+    let buyable = |p: &&Value| {
+        p["variants"][0]["available"].as_i64() > Some(5)
+            && p["variants"][0]["price"].as_i64() < Some(400_000)
+            && p["media"].as_array().is_some_and(|m| !m.is_empty())
+    };
     let chosen: Vec<&Value> = products.iter().filter(buyable).take(2).collect();
     ensure(chosen.len() == 2, "no two products can be bought")?;
-    seen.variants = chosen.iter().map(|p| text(&p["variants"][0]["id"])).collect::<Result<_, _>>()?;
+    seen.variants =
+        chosen.iter().map(|p| text(&p["variants"][0]["id"])).collect::<Result<_, _>>()?;
     seen.slug = text(&chosen[0]["slug"])?;
     Ok(format!(
         "{} products in {} categories with {} facets; chose {} and {}",
-        data["products"]["totalCount"], array(&data["categories"])?.len(),
-        array(&data["products"]["facets"])?.len(), chosen[0]["name"], chosen[1]["name"]
+        data["products"]["totalCount"],
+        array(&data["categories"])?.len(),
+        array(&data["products"]["facets"])?.len(),
+        chosen[0]["name"],
+        chosen[1]["name"]
     ))
 }
 
 async fn search(client: &Client) -> Result<String, Failed> {
-    let query = "query($q: String!) { products(first: 3, search: $q) { totalCount nodes { name } } }";
-    let all = client.graphql("{ products(first: 1, sort: RATING) { nodes { name } } }", json!({})).await?;
+    let query =
+        "query($q: String!) { products(first: 3, search: $q) { totalCount nodes { name } } }";
+    let all = client
+        .graphql("{ products(first: 1, sort: RATING) { nodes { name } } }", json!({}))
+        .await?;
     let name = text(&all["products"]["nodes"][0]["name"])?;
     let word = name.split(|c: char| !c.is_alphabetic()).max_by_key(|w| w.len()).unwrap_or("kite");
     // A typo: two letters in the middle change places.
@@ -124,7 +148,8 @@ async fn search(client: &Client) -> Result<String, Failed> {
 }
 
 async fn picture(client: &Client, seen: &Seen) -> Result<String, Failed> {
-    let query = "query($s: String!) { product(slug: $s) { name media { card { url width height } } } }";
+    let query =
+        "query($s: String!) { product(slug: $s) { name media { card { url width height } } } }";
     let card = client
         .until("the picture's rendition", async |c| {
             let data = c.graphql(query, json!({ "s": seen.slug })).await?;
@@ -138,29 +163,42 @@ async fn picture(client: &Client, seen: &Seen) -> Result<String, Failed> {
 }
 
 async fn guest(client: &mut Client) -> Result<String, Failed> {
-    let data = client.graphql("mutation { startGuest { accessToken guest personId } }", json!({})).await?;
+    let data =
+        client.graphql("mutation { startGuest { accessToken guest personId } }", json!({})).await?;
     client.token = Some(text(&data["startGuest"]["accessToken"])?);
     Ok(format!("a guest session for {}", data["startGuest"]["personId"]))
 }
 
 async fn play(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
     let token = client.token.clone().unwrap_or_default();
-    let (standings, own) = play_quiz(&client.shop, &token).await?;
-    let mut coins = own.coins;
-    let mut rounds = 1;
-    // Guessing can earn nothing; a shopper would simply play again.
-    while coins == 0 && rounds < 5 {
-        coins = play_quiz(&client.shop, &token).await?.1.coins;
-        rounds += 1;
-    }
+    let questions = read_questions(QUIZ).map_err(|e| e.context().to_owned())?;
+    let right = |text: &str| {
+        let question = questions.iter().find(|q| q.text == text)?;
+        question.choices.get(question.answer).cloned()
+    };
+    let (standings, own) = play_quiz(&client.shop, &token, right).await?;
     let data = client.graphql("{ wallet { available } }", json!({})).await?;
     seen.coins = data["wallet"]["available"].as_i64().unwrap_or(0);
-    ensure(seen.coins == coins && coins > 0, &format!("won {coins} coins, the wallet has {}", seen.coins))?;
-    Ok(format!("{rounds} quiz round(s) of {} players, {} points, won {coins} coins", standings.len(), own.score))
+    let coins = own.coins;
+    ensure(
+        seen.coins == coins && coins > 0,
+        &format!("won {coins} coins, the wallet has {}", seen.coins),
+    )?;
+    Ok(format!(
+        "a quiz of {} players: place {} with {} points, won {coins} coins",
+        standings.len(),
+        own.rank,
+        own.score
+    ))
 }
 
 async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
-    client.graphql("mutation($p: String!) { requestOtp(phone: $p) { expiresInS } }", json!({ "p": PHONE })).await?;
+    client
+        .graphql(
+            "mutation($p: String!) { requestOtp(phone: $p) { expiresInS } }",
+            json!({ "p": PHONE }),
+        )
+        .await?;
     let path = format!("/_sim/sms?to={}", PHONE.replace('+', "%2B"));
     let code = client
         .until("the SMS", async |c| {
@@ -172,7 +210,8 @@ async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
     let data = client.graphql(verify, json!({ "p": PHONE, "c": code })).await?;
     ensure(data["verifyOtp"]["guest"] == false, "still a guest after login")?;
     client.token = Some(text(&data["verifyOtp"]["accessToken"])?);
-    let edit = "mutation { editProfile(name: \"Asha Rani\", email: \"asha@example.in\") { phone name } }";
+    let edit =
+        "mutation { editProfile(name: \"Asha Rani\", email: \"asha@example.in\") { phone name } }";
     let me = client.graphql(edit, json!({})).await?;
     let coins = client
         .until("the guest's coins", async |c| {
@@ -180,7 +219,11 @@ async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
             Ok(data["wallet"]["available"].as_i64().filter(|n| *n >= seen.coins))
         })
         .await?;
-    Ok(format!("by a code of {} digits as {}; {coins} coins came along", code.len(), me["editProfile"]["name"]))
+    Ok(format!(
+        "by a code of {} digits as {}; {coins} coins came along",
+        code.len(),
+        me["editProfile"]["name"]
+    ))
 }
 
 fn address() -> Value {
@@ -192,20 +235,31 @@ fn address() -> Value {
 
 async fn cart(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
     let place = client
-        .graphql("query($p: String!) { pincode(code: $p) { state district deliverable } }", json!({ "p": PINCODE }))
+        .graphql(
+            "query($p: String!) { pincode(code: $p) { state district deliverable } }",
+            json!({ "p": PINCODE }),
+        )
         .await?;
     let create = "mutation($i: CreateCartInput!) { createCart(input: $i) {
         id state lines { name quantity total } totals { total tax toPay } problems { code message } methods } }";
-    let lines: Vec<Value> = seen.variants.iter().map(|v| json!({ "variantId": v, "quantity": 2 })).collect();
-    let data = client.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
+    let lines: Vec<Value> =
+        seen.variants.iter().map(|v| json!({ "variantId": v, "quantity": 2 })).collect();
+    let data =
+        client.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
     let cart = &data["createCart"];
-    ensure(array(&cart["problems"])?.is_empty(), &format!("the cart has problems: {}", cart["problems"]))?;
+    ensure(
+        array(&cart["problems"])?.is_empty(),
+        &format!("the cart has problems: {}", cart["problems"]),
+    )?;
     seen.cart = text(&cart["id"])?;
     seen.to_pay = number(&cart["totals"]["toPay"])?;
     Ok(format!(
         "{} lines to {}, {}: {} of which {} GST",
-        array(&cart["lines"])?.len(), text(&place["pincode"]["district"])?, text(&cart["state"])?,
-        Paise(number(&cart["totals"]["total"])?), Paise(number(&cart["totals"]["tax"])?)
+        array(&cart["lines"])?.len(),
+        text(&place["pincode"]["district"])?,
+        text(&cart["state"])?,
+        Paise(number(&cart["totals"]["total"])?),
+        Paise(number(&cart["totals"]["tax"])?)
     ))
 }
 
@@ -216,7 +270,12 @@ async fn coins(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
     let to_pay = number(&totals["toPay"])?;
     ensure(to_pay < seen.to_pay, "the coins took nothing off")?;
     seen.to_pay = to_pay;
-    Ok(format!("{} coins take {} off, {} is left to pay", totals["coins"], Paise(number(&totals["coinsValue"])?), Paise(to_pay)))
+    Ok(format!(
+        "{} coins take {} off, {} is left to pay",
+        totals["coins"],
+        Paise(number(&totals["coinsValue"])?),
+        Paise(to_pay)
+    ))
 }
 
 const PLACE: &str = "mutation($i: PlaceOrderInput!) { placeOrder(input: $i) {
@@ -235,7 +294,10 @@ async fn order(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
     seen.next = placed["next"].clone();
     ensure(seen.next["url"].is_string(), "there is no page to pay on")?;
     let again = client.graphql(PLACE, json!({ "i": input })).await?;
-    ensure(again["placeOrder"]["order"]["id"] == placed["order"]["id"], "a repeat made a second order")?;
+    ensure(
+        again["placeOrder"]["order"]["id"] == placed["order"]["id"],
+        "a repeat made a second order",
+    )?;
     Ok(format!("{} is {}; asked twice, placed once", seen.number, text(&placed["order"]["state"])?))
 }
 
@@ -280,19 +342,36 @@ async fn confirm(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
     let order = &data["order"];
     seen.invoice = text(&order["invoiceUrl"])?;
     for line in array(&order["lines"])? {
-        let parts = ["taxable", "cgst", "sgst", "igst"].iter().map(|k| number(&line[k])).sum::<Result<i64, _>>()?;
-        ensure(parts == number(&line["total"])?, "a line's value and taxes do not add up to its total")?;
-        ensure(number(&line["igst"])? > 0 || number(&line["rateBp"])? == 0, "a sale to another state must bear IGST")?;
+        let parts = ["taxable", "cgst", "sgst", "igst"]
+            .iter()
+            .map(|k| number(&line[k]))
+            .sum::<Result<i64, _>>()?;
+        ensure(
+            parts == number(&line["total"])?,
+            "a line's value and taxes do not add up to its total",
+        )?;
+        ensure(
+            number(&line["igst"])? > 0 || number(&line["rateBp"])? == 0,
+            "a sale to another state must bear IGST",
+        )?;
     }
     ensure(data["wallet"]["held"] == 0, "coins are still held")?;
-    Ok(format!("payment {}, invoice {}, IGST as it goes to another state, {} coins spent", text(&order["payment"]["state"])?, text(&order["invoiceNumber"])?, order["totals"]["coins"]))
+    Ok(format!(
+        "payment {}, invoice {}, IGST as it goes to another state, {} coins spent",
+        text(&order["payment"]["state"])?,
+        text(&order["invoiceNumber"])?,
+        order["totals"]["coins"]
+    ))
 }
 
 async fn invoice(client: &Client, seen: &Seen) -> Result<String, Failed> {
     let pdf = client
         .until("the invoice's PDF", async |c| match c.get(&seen.invoice).await {
             Ok((content_type, bytes)) => {
-                ensure(content_type == "application/pdf", &format!("the invoice is {content_type}"))?;
+                ensure(
+                    content_type == "application/pdf",
+                    &format!("the invoice is {content_type}"),
+                )?;
                 Ok(Some(bytes))
             }
             Err(error) if error.contains("503") => Ok(None),
@@ -314,12 +393,17 @@ async fn mail(client: &Client, seen: &Seen) -> Result<String, Failed> {
             Ok(mail.cloned())
         })
         .await?;
-    Ok(format!("{} arrived with {} attachment(s)", found["subject"], found["attachments"].as_array().map_or(0, Vec::len)))
+    Ok(format!(
+        "{} arrived with {} attachment(s)",
+        found["subject"],
+        found["attachments"]
+    ))
 }
 
 async fn parcel(client: &Client, seen: &Seen) -> Result<String, Failed> {
     let token = client.token.clone().unwrap_or_default();
-    let query = "subscription($o: ID!) { orderMoved(orderId: $o) { state parcel { awb scans { code } } } }";
+    let query =
+        "subscription($o: ID!) { orderMoved(orderId: $o) { state parcel { awb scans { code } } } }";
     let mut live = Live::subscribe(&client.shop, &token, query, json!({ "o": seen.order })).await?;
     let mut states = Vec::new();
     let mut advanced = false;
@@ -337,7 +421,9 @@ async fn parcel(client: &Client, seen: &Seen) -> Result<String, Failed> {
                     .until("the parcel at the courier", async |c| {
                         match c.sim_post("/_sim/shipway/advance", &body).await {
                             Ok(_) => Ok(Some(())),
-                            Err(error) if error.contains("400") || error.contains("404") => Ok(None),
+                            Err(error) if error.contains("400") || error.contains("404") => {
+                                Ok(None)
+                            }
                             Err(error) => Err(error),
                         }
                     })
@@ -352,7 +438,8 @@ async fn parcel(client: &Client, seen: &Seen) -> Result<String, Failed> {
 }
 
 async fn inbox(client: &Client) -> Result<String, Failed> {
-    let data = client.graphql("{ inbox(first: 10) { unread nodes { id title } } }", json!({})).await?;
+    let data =
+        client.graphql("{ inbox(first: 10) { unread nodes { id title } } }", json!({})).await?;
     let messages = array(&data["inbox"]["nodes"])?;
     ensure(!messages.is_empty(), "the inbox is empty")?;
     let id = &messages[0]["id"];
@@ -370,7 +457,10 @@ async fn board(client: &Client) -> Result<String, Failed> {
         })
         .await?;
     let me = &data["leaderboard"]["me"];
-    Ok(format!("{} is number {} of {} with {} points this week", me["nickname"], me["rank"], data["leaderboard"]["total"], me["score"]))
+    Ok(format!(
+        "{} is number {} of {} with {} points this week",
+        me["nickname"], me["rank"], data["leaderboard"]["total"], me["score"]
+    ))
 }
 
 async fn refuse(client: &Client) -> Result<String, Failed> {
@@ -382,14 +472,16 @@ async fn refuse(client: &Client) -> Result<String, Failed> {
     ensure(staff.contains("STAFF_ONLY"), &staff)?;
     let cart = client.refusal("{ cart(id: \"crt_nothing\") { id } }", json!({})).await?;
     ensure(cart.contains("INVALID_ID"), &cart)?;
-    Ok("a wrong number, a shopper at the staff's door and a made-up id, each by its code".to_owned())
+    Ok("a wrong number, a shopper at the staff's door and a made-up id, each by its code"
+        .to_owned())
 }
 
 async fn cash_on_delivery(client: &Client, seen: &Seen) -> Result<String, Failed> {
     let guest = Client::new(&client.shop, &client.sim)?;
     let create = "mutation($i: CreateCartInput!) { createCart(input: $i) { id totals { toPay codFee } methods } }";
     let lines = json!([{ "variantId": seen.variants[0], "quantity": 1 }]);
-    let data = guest.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
+    let data =
+        guest.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
     let input = json!({
         "cartId": data["createCart"]["id"], "method": "CASH_ON_DELIVERY",
         "idempotencyKey": format!("walk-cod-{}", seen.order)
@@ -398,14 +490,17 @@ async fn cash_on_delivery(client: &Client, seen: &Seen) -> Result<String, Failed
     let order = &placed["placeOrder"]["order"];
     ensure(order["state"] == "CONFIRMED", "a cash order is not confirmed at once")?;
     let id = text(&order["id"])?;
-    let hidden = guest.refusal("query($o: ID!) { order(id: $o) { number } }", json!({ "o": id })).await?;
+    let hidden =
+        guest.refusal("query($o: ID!) { order(id: $o) { number } }", json!({ "o": id })).await?;
     ensure(hidden.contains("ORDER_NOT_FOUND"), "an order can be read without its key")?;
     let key = &placed["placeOrder"]["orderKey"];
     let read = "query($o: ID!, $k: String) { order(id: $o, key: $k) { number invoiceNumber totals { toPay } } }";
     let read = guest.graphql(read, json!({ "o": id, "k": key })).await?;
     Ok(format!(
         "a guest without login: {} in two requests, invoice {}, {} due on delivery",
-        text(&order["number"])?, text(&read["order"]["invoiceNumber"])?, Paise(number(&read["order"]["totals"]["toPay"])?)
+        text(&order["number"])?,
+        text(&read["order"]["invoiceNumber"])?,
+        Paise(number(&read["order"]["totals"]["toPay"])?)
     ))
 }
 
