@@ -334,6 +334,7 @@ export default {
   'e.INVOICE_NOT_READY': 'The invoice is being made. Try again in a moment.',
   'e.GATEWAY_UNAVAILABLE': 'The payment service does not answer. Try again or pay another way.',
   'e.GATEWAY_REFUSED': 'The payment service refused. Try again or pay another way.',
+  'e.ELSEWHERE': 'You are playing in another window.',
   'e.TOO_LATE': 'Too late: the time was up.',
   'e.TOO_FAST': 'Slow down a little.',
   'e.PLAY_FULL': 'The fair is full right now. Try again in a minute.',

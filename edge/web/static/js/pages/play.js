@@ -53,6 +53,8 @@ export default async function play({ view, signal, title }) {
   let over = true;
   let beat = null;
   let clock = null;
+  let gone = null;
+  let replayed = false;
   let question = null;
 
   const heading = (text) => h('h1', { id: 'quiz', tabindex: -1 }, text);
@@ -74,6 +76,7 @@ export default async function play({ view, signal, title }) {
     players = [];
     seat = -1;
     tries = 0;
+    replayed = false;
     over = false;
     around.replaceChildren();
     stage.replaceChildren(heading(t('finding')), h('p', { role: 'status' }, t('findingText')), h('div.wheel', { 'aria-hidden': 'true' }));
@@ -85,6 +88,7 @@ export default async function play({ view, signal, title }) {
     over = true;
     clearInterval(beat);
     clearInterval(clock);
+    clearTimeout(gone);
     const old = socket;
     socket = null;
     old?.close();
@@ -97,13 +101,16 @@ export default async function play({ view, signal, title }) {
     socket = ws;
     ws.onopen = () => send({ t: 'hello', token: access, ...(match && { resume: { match, offset } }) });
     ws.onmessage = (event) => receive(JSON.parse(event.data), access);
-    ws.onclose = () => {
-      if (socket !== ws) return;
+    ws.onclose = async ({ code }) => {
+      if (socket !== ws) return undefined;
       clearInterval(beat);
       socket = null;
-      if (over || signal.aborted) return;
+      if (over || signal.aborted) return undefined;
       tries += 1;
+      if (code === 4409) return lobby({ code: 'ELSEWHERE' });
+      if (code === 4400 || code === 4429) return lobby({ code: 'INTERNAL' });
       if (tries > MAX_TRIES) return lobby({ code: 'OFFLINE' });
+      if (code === 4401) await renew(access);
       stage.classList.add('away');
       announce(t('reconnecting'));
       setTimeout(() => connect().catch((error) => lobby(error)), Math.min(8000, 500 * 2 ** tries));
@@ -111,7 +118,21 @@ export default async function play({ view, signal, title }) {
     };
   }
 
+  async function renew(access) {
+    await refresh(access).catch(() => null);
+    await anySession().catch(() => null);
+  }
+
   async function receive(m, access) {
+    clearTimeout(gone);
+    if (m.t === 'state' && !players.length && !replayed) {
+      // The page was loaded anew in mid-match: who sits where was said at its beginning.
+      replayed = true;
+      match = m.match;
+      offset = 0;
+      socket?.close();
+      return;
+    }
     if ('o' in m) {
       // After a resume something may come twice.
       if (m.match === match && m.o <= offset) return;
@@ -126,8 +147,12 @@ export default async function play({ view, signal, title }) {
       beat = setInterval(() => send({ t: 'ping', n: (n += 1) }), Math.max(2, m.heartbeat_s * 0.7) * 1000);
       if (match && m.recovered) return;
       if (match) {
-        lobby();
-        toast(t('roundGone'));
+        // Either it shows how the match stands now, or there is nothing left of it.
+        offset = -1;
+        gone = setTimeout(() => {
+          lobby();
+          toast(t('roundGone'));
+        }, 2500);
         return;
       }
       send({ t: 'join', game: 'quiz' });
@@ -138,8 +163,7 @@ export default async function play({ view, signal, title }) {
     else if (m.t === 'error') {
       if (['TOKEN_EXPIRED', 'UNAUTHENTICATED'].includes(m.code) && tries < 2) {
         tries += 1;
-        await refresh(access).catch(() => null);
-        await anySession();
+        await renew(access);
         socket?.close();
       } else if (['TOO_LATE', 'TOO_FAST', 'INVALID_INPUT'].includes(m.code)) toast(explain(m), true);
       else lobby(m);
@@ -243,6 +267,9 @@ export default async function play({ view, signal, title }) {
     if (!question || event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.('input,textarea,select')) return;
     if (event.key.length === 1 && n >= 0 && n < question.choices.length) answer(n);
   }, { signal });
-  signal.addEventListener('abort', stop);
+  signal.addEventListener('abort', () => {
+    if (!over) send({ t: 'leave' });
+    stop();
+  });
   lobby();
 }
