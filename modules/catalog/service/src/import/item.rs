@@ -241,8 +241,8 @@ impl Packed {
     fn take(&mut self, code: String, value: &str) -> Result<(), String> {
         let some = |text: String| Some(text).filter(|t| !t.is_empty());
         match code.as_str() {
-            // Magento's own bookkeeping.
-            "has_options" | "required_options" => {}
+            // Bookkeeping of Magento and of the tax office, nothing for shoppers.
+            "has_options" | "required_options" | "uqc" => {}
             other if !text::is_code(other) => {}
             "name_hi" => self.name_hi = some(text::line(value, 200)),
             "description_hi" => self.description_hi = some(text::plain(value)),
