@@ -19,12 +19,15 @@ const LOCATIONS_FRESH_MS: i64 = 30 * SECOND_MS;
 /// Levels that are set in one transaction.
 const LEVELS_PER_WRITE: usize = 500;
 
+/// The locations, and when they were read.
+type Known = (Timestamp, Vec<Location>);
+
 /// The inventory of one shop. Cheap to clone.
 #[derive(Clone)]
 pub struct InventoryService {
     db: Db,
     env: Env,
-    locations: Arc<RwLock<Option<(Timestamp, Vec<Location>)>>>,
+    locations: Arc<RwLock<Option<Known>>>,
 }
 
 impl InventoryService {

@@ -260,7 +260,7 @@ impl JobHandler for Work {
             SMS_CONFIRMED => orders.send_sms(job, SmsTemplate::OrderConfirmed).await,
             SMS_OUT => orders.send_sms(job, SmsTemplate::OutForDelivery).await,
             EXPIRE => {
-                let cancelled = orders.cancel_expired().await.map_err(|e| Fail::from(e))?;
+                let cancelled = orders.cancel_expired().await.map_err(Fail::from)?;
                 if cancelled > 0 {
                     tracing::info!(cancelled, "orders were not paid in time");
                 }

@@ -18,6 +18,7 @@
 //!   Rendered invoices are sealed the same way.
 
 mod cart;
+mod cart_view;
 mod config;
 mod events;
 mod fail;

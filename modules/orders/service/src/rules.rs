@@ -369,7 +369,8 @@ mod tests {
         assert_eq!(good.name, "Asha Rao");
         assert_eq!(good.phone, "+919876543210");
         assert_eq!((good.line2, good.pincode.as_str()), (None, "560001"));
-        let bad: [(&str, fn(&mut Address)); 9] = [
+        type Spoil = fn(&mut Address);
+        let bad: [(&str, Spoil); 9] = [
             ("name", |a| a.name = " ".into()),
             ("name", |a| a.name = "x".repeat(101)),
             ("line1", |a| a.line1 = "a\nb".into()),

@@ -7,6 +7,7 @@
 mod carts;
 mod checkout;
 mod fakes;
+mod histories;
 mod life;
 mod races;
 mod shop;
