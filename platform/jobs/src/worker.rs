@@ -18,6 +18,8 @@ use crate::store::{self, Job, NewJob};
 pub const MAX_ATTEMPTS: i64 = 20;
 /// Jobs that run at the same time in one process, unless told otherwise.
 const CONCURRENCY: usize = 16;
+/// How many of these places bulk jobs may take.
+const BULK_CONCURRENCY: usize = 2;
 /// A job whose process has not renewed its lease for so long is taken by another.
 const LEASE_MS: i64 = MINUTE_MS;
 /// How often the lease is renewed.
@@ -57,6 +59,12 @@ pub trait JobHandler: Send + Sync {
     /// How often it is tried before it is a dead letter.
     fn max_attempts(&self) -> i64 {
         MAX_ATTEMPTS
+    }
+
+    /// Jobs of this kind come in heaps and nobody waits for a single one (pictures of an import):
+    /// they get few of the places, so that an invoice never queues behind thousands of them.
+    fn bulk(&self) -> bool {
+        false
     }
 }
 
@@ -118,14 +126,19 @@ impl Jobs {
         let concurrency = concurrency.max(1);
         let mut woken = self.0.db.woken(Wake::Jobs);
         let mut running = JoinSet::new();
+        let mut bulk = 0_usize;
         while !*shutdown.borrow_and_update() {
             woken.mark_unchanged();
             let mut wait = Duration::from_millis(POLL_MS.unsigned_abs());
             if running.len() < concurrency {
-                match self.0.take(concurrency - running.len()).await {
-                    Ok(jobs) if jobs.is_empty() => wait = self.0.until_due().await,
+                let places = concurrency - running.len();
+                match self.0.take(places, BULK_CONCURRENCY.saturating_sub(bulk)).await {
+                    Ok(jobs) if jobs.is_empty() => {
+                        wait = self.0.until_due(bulk < BULK_CONCURRENCY).await
+                    }
                     Ok(jobs) => {
                         for job in jobs {
+                            bulk += usize::from(self.0.is_bulk(&job.kind));
                             running.spawn(self.0.clone().run_one(job));
                         }
                         continue;
@@ -136,7 +149,9 @@ impl Jobs {
             let full = running.len() >= concurrency;
             tokio::select! {
                 stop = shutdown.changed() => if stop.is_err() { break },
-                _ = running.join_next(), if !running.is_empty() => {}
+                Some(ended) = running.join_next() => {
+                    bulk -= usize::from(ended.unwrap_or(false)).min(bulk);
+                }
                 _ = woken.changed(), if !full => {}
                 () = tokio::time::sleep(wait), if !full => {}
             }
@@ -146,7 +161,7 @@ impl Jobs {
 
     /// Runs what is due now, once, to its end. Returns how many jobs were run.
     pub async fn run_due_once(&self) -> Result<usize, DbError> {
-        let jobs = self.0.take(CONCURRENCY).await?;
+        let jobs = self.0.take(CONCURRENCY, CONCURRENCY).await?;
         let count = jobs.len();
         let mut running = JoinSet::new();
         for job in jobs {
@@ -195,24 +210,40 @@ impl Jobs {
 }
 
 impl Inner {
-    fn kinds(&self) -> Vec<Value> {
-        self.handlers.read().keys().map(|k| Value::from(*k)).collect()
+    fn is_bulk(&self, kind: &str) -> bool {
+        self.handlers.read().get(kind).is_some_and(|handler| handler.bulk())
     }
 
-    async fn take(&self, limit: usize) -> Result<Vec<Job>, DbError> {
+    fn kinds(&self, bulk: bool) -> Vec<Value> {
+        let handlers = self.handlers.read();
+        handlers.iter().filter(|(_, h)| h.bulk() == bulk).map(|(k, _)| Value::from(*k)).collect()
+    }
+
+    /// Takes up to `limit` due jobs, of which up to `bulk_limit` may be bulk.
+    async fn take(&self, limit: usize, bulk_limit: usize) -> Result<Vec<Job>, DbError> {
         self.enqueue_scheduled().await?;
-        let (kinds, now) = (self.kinds(), self.env.now());
-        if kinds.is_empty() {
+        let mut taken = self.take_kinds(self.kinds(false), limit).await?;
+        let places = bulk_limit.min(limit - taken.len().min(limit));
+        taken.extend(self.take_kinds(self.kinds(true), places).await?);
+        Ok(taken)
+    }
+
+    async fn take_kinds(&self, kinds: Vec<Value>, limit: usize) -> Result<Vec<Job>, DbError> {
+        if kinds.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
+        let now = self.env.now();
         let lease_end = now.plus_ms(LEASE_MS);
         let claim = move |tx: &mut Tx<'_>| store::claim(tx, &kinds, now, lease_end, limit);
         self.db.write("jobs.claim", claim).await
     }
 
     /// How long nothing will be due, as far as this process can know.
-    async fn until_due(&self) -> Duration {
-        let kinds = self.kinds();
+    async fn until_due(&self, bulk_too: bool) -> Duration {
+        let mut kinds = self.kinds(false);
+        if bulk_too {
+            kinds.extend(self.kinds(true));
+        }
         let next = self.db.read("jobs.next_due", move |q| store::next_due(q, &kinds)).await;
         let ms = match next {
             Ok(Some(at)) => at.since_ms(self.env.now()) + 1,
@@ -257,8 +288,11 @@ impl Inner {
         Ok(())
     }
 
-    async fn run_one(self: Arc<Self>, job: Job) {
-        let Some(handler) = self.handlers.read().get(job.kind.as_str()).cloned() else { return };
+    /// Runs a job to its end; true if it was a bulk one.
+    async fn run_one(self: Arc<Self>, job: Job) -> bool {
+        let handler = self.handlers.read().get(job.kind.as_str()).cloned();
+        let Some(handler) = handler else { return false };
+        let bulk = handler.bulk();
         let max_attempts = handler.max_attempts();
         let job = Arc::new(job);
         // A task of its own, so that a panic is one failed attempt.
@@ -276,6 +310,7 @@ impl Inner {
             // The lease ends, and the job runs again.
             tracing::warn!(%error, kind = job.kind, job = %job.id, "a job's outcome was not kept");
         }
+        bulk
     }
 
     async fn heartbeat(&self, job: &Job) {

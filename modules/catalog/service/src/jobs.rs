@@ -60,6 +60,10 @@ struct Render {
 
 #[async_trait]
 impl JobHandler for Render {
+    fn bulk(&self) -> bool {
+        true
+    }
+
     async fn run(&self, job: &Job) -> Result<(), JobError> {
         let Payload { media_id } = serde_json::from_value(job.payload.clone())
             .map_err(|e| JobError::Fatal(format!("payload: {e}")))?;

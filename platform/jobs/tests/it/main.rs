@@ -297,3 +297,52 @@ async fn runs_by_itself_until_it_is_stopped() {
     })
     .await;
 }
+
+/// Bulk work that hangs until the test is over.
+struct Heap(AtomicUsize);
+
+#[async_trait]
+impl JobHandler for Heap {
+    async fn run(&self, _: &Job) -> Result<(), JobError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
+    fn bulk(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_heap_of_bulk_jobs_leaves_places_to_others() {
+    on_both(&[MIGRATIONS], async |t| {
+        let (jobs, washer) = jobs(&t, t.db.clone(), false, Box::new(|_| Ok(())));
+        let heap = Arc::new(Heap(AtomicUsize::new(0)));
+        jobs.register("test.heap", heap.clone());
+        let (env, now) = (t.env.clone(), t.env.now());
+        t.db.write("test.enqueue", move |tx| {
+            for n in 0..20 {
+                let kind = if n < 19 { "test.heap" } else { KIND };
+                let job =
+                    NewJob { kind, payload: json!({ "n": n }), run_at: now, unique_key: None };
+                enqueue(tx, &env, &job)?;
+            }
+            Ok::<_, DbError>(())
+        })
+        .await
+        .unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        let running = tokio::spawn({
+            let jobs = jobs.clone();
+            async move { jobs.run_with(stopping, 4).await }
+        });
+        washer.came.notified().await;
+        while washer.ran.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*washer.ran.lock(), [19]);
+        assert!(heap.0.load(Ordering::SeqCst) <= 2, "bulk jobs took more than their places");
+        running.abort();
+    })
+    .await;
+}
