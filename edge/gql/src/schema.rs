@@ -8,7 +8,7 @@ use crate::shop;
 /// All queries.
 #[derive(MergedObject, Default)]
 pub(crate) struct Query(
-    shop::catalog::CatalogQuery,
+    shop::browse::CatalogQuery,
     shop::cart::CartQuery,
     shop::order::OrderQuery,
     shop::identity::IdentityQuery,

@@ -1,5 +1,6 @@
 //! The part of the API for shoppers and their apps.
 
+pub(crate) mod browse;
 pub(crate) mod cart;
 pub(crate) mod catalog;
 pub(crate) mod identity;

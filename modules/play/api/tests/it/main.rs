@@ -1,5 +1,7 @@
 //! `docs/play-protocol.md` tells the protocol as it is: its blocks are messages of these types.
 
+#![allow(clippy::unwrap_used)]
+
 use mela_base::ids::{MatchId, PersonId};
 use mela_play_api::protocol::{ClientMessage, ServerMessage};
 
