@@ -16,8 +16,9 @@
 //! pays for the piece, tax included. A reading that compares the value without tax would reach the
 //! higher rate a little later (above ₹2,625); the stricter one can never have charged too little.
 //!
-//! The table is the state of the law as far as a shop of general goods needs it, by heading. Codes
-//! that it does not name are taxed at the standard rate.
+//! The table is the state of the law as far as a shop of general goods needs it, by heading; where
+//! a heading has several rates and the code does not tell which, the higher one stands. Codes that
+//! it does not name are taxed at the standard rate. A shop's accountant should read it once.
 
 use mela_base::{IstDate, Paise};
 
@@ -102,14 +103,19 @@ const SCHEDULES: [Schedule; 2] = [
         from: day(2025, 9, 22),
         standard: 1_800,
         rules: &[
-            // Food.
+            // Food. Dried and prepared is taxed, fresh is not.
+            ("02", Flat(0)),
+            ("03", Flat(0)),
+            ("0304", Flat(500)),
             ("04", Flat(500)),
             ("0401", Flat(0)),
-            ("0409", Flat(500)),
+            ("0407", Flat(0)),
             ("07", Flat(0)),
             ("08", Flat(500)),
             ("0803", Flat(0)),
-            ("0902", Flat(500)),
+            ("0805", Flat(0)),
+            ("0808", Flat(0)),
+            ("0810", Flat(0)),
             ("09", Flat(500)),
             ("10", Flat(0)),
             ("11", Flat(500)),
@@ -117,14 +123,17 @@ const SCHEDULES: [Schedule; 2] = [
             ("17", Flat(500)),
             ("18", Flat(500)),
             ("19", Flat(500)),
+            ("190540", Flat(0)),
             ("20", Flat(500)),
             ("2101", Flat(500)),
             ("2103", Flat(500)),
+            ("2105", Flat(500)),
             ("2106", Flat(500)),
-            ("220210", Flat(4_000)),
+            ("2201", Flat(500)),
+            ("2202", Flat(4_000)),
+            ("220299", Flat(500)),
             ("24", Flat(4_000)),
             // Household.
-            ("3304", Flat(1_800)),
             ("3305", Flat(500)),
             ("3306", Flat(500)),
             ("330741", Flat(500)),
@@ -132,11 +141,12 @@ const SCHEDULES: [Schedule; 2] = [
             ("3406", Flat(500)),
             ("4419", Flat(500)),
             ("4420", Flat(500)),
+            ("4601", Flat(500)),
             ("4602", Flat(500)),
             ("4901", Flat(0)),
             ("4902", Flat(0)),
             ("4903", Flat(0)),
-            ("4820", Flat(0)),
+            ("482020", Flat(0)),
             ("6601", Flat(500)),
             ("6911", Flat(500)),
             ("6912", Flat(500)),
@@ -148,8 +158,10 @@ const SCHEDULES: [Schedule; 2] = [
             ("8712", Flat(500)),
             ("9503", Flat(500)),
             ("9603", Flat(500)),
-            ("9608", Flat(1_800)),
             ("9609", Flat(0)),
+            ("950440", Flat(500)),
+            ("950490", Flat(500)),
+            ("9701", Flat(500)),
             // Textiles: fabrics and carpets; clothes and shoes by value.
             ("50", Flat(500)),
             ("51", Flat(500)),
@@ -166,6 +178,7 @@ const SCHEDULES: [Schedule; 2] = [
             ("62", WEAR),
             ("63", WEAR),
             ("64", WEAR),
+            ("940440", WEAR),
             // Jewellery, precious metals, unworked stones.
             ("7102", Flat(25)),
             ("7103", Flat(25)),
@@ -186,6 +199,7 @@ const SCHEDULES: [Schedule; 2] = [
             ("95065", Flat(500)),
             ("95066", Flat(500)),
             ("950699", Flat(500)),
+            ("8703", Flat(4_000)),
             ("8711", Flat(1_800)),
             ("9302", Flat(4_000)),
         ],
@@ -276,6 +290,11 @@ mod tests {
             ("7102", 10_000_000, 1, NOW, 25),
             ("22021010", 4_000, 1, NOW, 4_000),
             ("22021010", 4_000, 1, old, 2_800),
+            ("482010", 10_000, 1, NOW, 1_800),
+            ("482020", 10_000, 1, NOW, 0),
+            ("190540", 10_000, 1, NOW, 0),
+            ("190590", 10_000, 1, NOW, 500),
+            ("940440", 250_001, 1, NOW, 1_800),
             ("9999", 10_000, 1, NOW, 1_800),
             ("", 10_000, 1, NOW, 1_800),
             ("6109", 10_000, 1, day(2010, 1, 1), 500),
