@@ -1,12 +1,13 @@
 // A category or a search: the same list with filters. All of its state is in the address.
 
-import { announce, h, icon } from '../dom.js';
+import { announce, h, icon, show } from '../dom.js';
 import { catalogue } from '../api.js';
 import { named, t } from '../i18n.js';
 import { count, inr } from '../format.js';
 import { CARD, cards, card, empty, fill, more, skeletons } from '../ui.js';
 
 const PAGE = 20;
+const FEW = 8;
 const list = (more) => `query List($first: Int!, $after: String, $q: String, $filter: ProductFilter, $sort: ProductSort!) {
   products(first: $first, after: $after, search: $q, filter: $filter, sort: $sort) {
     totalCount pageInfo { hasNextPage endCursor } nodes { ${CARD} } ${more} } }`;
@@ -36,7 +37,9 @@ function label(field, { value, label: text }) {
   if (field === 'rating') return t('andUp', { n: value });
   if (field === 'price') {
     const [min, max] = value.split('-').map(Number);
-    if (max) return `${inr(min || 0)} – ${inr(max)}`;
+    // Steps end a paisa before the next one begins.
+    const top = Math.ceil(max / 100) * 100;
+    if (max) return min ? `${inr(min)} – ${inr(top)}` : t('upTo', { x: inr(top) });
     return t('above', { x: inr(min || 0) });
   }
   return text;
@@ -60,6 +63,7 @@ export default async function open({ view, id, query, signal, title, page }) {
   title(q || t('everything'));
 
   let categories = [];
+  const opened = new Set();
   catalogue(TREE, {}, signal).then((data) => {
     if (signal.aborted) return;
     ({ categories } = data);
@@ -106,16 +110,27 @@ export default async function open({ view, id, query, signal, title, page }) {
       const twin = all.some((v) => v !== value && categories.find((c) => c.slug === v.value)?.name === known.name);
       return twin && parent ? `${named(parent).text} › ${named(known).text}` : named(known).text;
     };
-    return h('fieldset', { 'data-facet': field }, h('legend', t(`facet.${field}`)), all.slice(0, 24).map((value) => h('label.tick',
+    const ticks = all.map((value) => h('label.tick',
       h('input', { type: 'checkbox', name: field, value: value.value, checked: on.includes(value.value),
         onchange: (event) => toggle(field, value.value, event.target.checked, several) }),
-      h('span', name(value), ' ', h('small', count(value.count))))));
+      h('span', name(value), ' ', h('small', count(value.count)))));
+    const rest = ticks.slice(FEW);
+    const others = rest.length > 0 && h('button.link', { type: 'button', onclick: (event) => {
+      opened.add(field);
+      event.target.replaceWith(...rest);
+      rest[0].querySelector('input').focus();
+    } }, t('showAll', { n: ticks.length }));
+    const whole = opened.has(field) || rest.some((tick) => tick.querySelector('input').checked);
+    return h('fieldset', { 'data-facet': field }, h('legend', t(`facet.${field}`)), whole ? ticks : [ticks.slice(0, FEW), others]);
   }
 
   function showFacets(facets) {
     const active = document.activeElement?.closest?.('.tick') && { name: document.activeElement.name, value: document.activeElement.value };
     const ordered = ORDER.map((f) => facets.find((x) => x.field === f)).filter(Boolean);
-    panel.replaceChildren(...ordered.map(facetBox).filter(Boolean));
+    show(panel, ordered.map(facetBox), h('button.btn.quiet.wide.done', { type: 'button', onclick: () => {
+      details.open = false;
+      heading.scrollIntoView();
+    } }, t('showN', { n: total.textContent })));
     if (active) panel.querySelector(`input[name="${active.name}"][value="${CSS.escape(active.value)}"]`)?.focus();
     const names = new Map(facets.flatMap(({ field, values }) => values.map((v) => [`${field}=${v.value}`, label(field, v)])));
     const ticked = ORDER.flatMap((f) => state.getAll(f).map((v) => [f, v]));
