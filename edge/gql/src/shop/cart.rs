@@ -6,6 +6,7 @@ use mela_payments_api::Method;
 
 use crate::context::{op, services};
 use crate::error::fault;
+use crate::page;
 use crate::scalar::{PaiseScalar, id};
 use crate::shop::catalog::Product;
 
@@ -198,7 +199,7 @@ impl Cart {
         self.0.version
     }
 
-    #[graphql(complexity = "10 * child_complexity + 1")]
+    #[graphql(complexity = "page::times(10, child_complexity)")]
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<CartLine>> {
         let mut products = Vec::new();
         if ctx.look_ahead().field("product").exists() {
@@ -238,8 +239,14 @@ impl Cart {
         self.0.coins
     }
 
+    /// When paid at once.
     async fn totals(&self) -> Totals {
         self.0.totals.into()
+    }
+
+    /// When paid in cash on delivery: with its fee.
+    async fn totals_on_delivery(&self) -> Totals {
+        self.0.totals_on_delivery.into()
     }
 
     /// Empty when the order can be placed.
@@ -280,12 +287,14 @@ pub(crate) struct CartQuery;
 #[Object]
 impl CartQuery {
     /// A cart of the caller's, or one without owner whose id the caller knows.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn cart(&self, ctx: &Context<'_>, #[graphql(name = "id")] cart: ID) -> Result<Cart> {
         let cart = id("id", &cart)?;
         services(ctx).orders.cart(op(ctx), cart).await.map(Cart).map_err(fault)
     }
 
     /// The caller's open cart.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn my_cart(&self, ctx: &Context<'_>) -> Result<Option<Cart>> {
         Ok(services(ctx).orders.my_cart(op(ctx)).await.map_err(fault)?.map(Cart))
     }
@@ -298,6 +307,7 @@ pub(crate) struct CartMutation;
 #[Object]
 impl CartMutation {
     /// Makes a cart; without login it belongs to whoever knows its id.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn create_cart(&self, ctx: &Context<'_>, input: CreateCartInput) -> Result<Cart> {
         let cart = api::NewCart {
             lines: lines(input.lines.unwrap_or_default())?,
@@ -308,6 +318,7 @@ impl CartMutation {
     }
 
     /// Adds to the quantities.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn add_lines(
         &self,
         ctx: &Context<'_>,
@@ -319,6 +330,7 @@ impl CartMutation {
     }
 
     /// Sets quantities; 0 takes a line out, lines not named stay.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn set_lines(
         &self,
         ctx: &Context<'_>,
@@ -330,6 +342,7 @@ impl CartMutation {
     }
 
     /// Sets where it goes.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn set_address(
         &self,
         ctx: &Context<'_>,
@@ -346,6 +359,7 @@ impl CartMutation {
     }
 
     /// Puts a coupon on; null takes it off.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn set_coupon(
         &self,
         ctx: &Context<'_>,
@@ -357,12 +371,14 @@ impl CartMutation {
     }
 
     /// Sets how many coins to use; 0 for none.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn set_coins(&self, ctx: &Context<'_>, cart_id: ID, coins: i64) -> Result<Cart> {
         let cart = id("cartId", &cart_id)?;
         services(ctx).orders.set_coins(op(ctx), cart, coins).await.map(Cart).map_err(fault)
     }
 
     /// A cart without owner becomes the caller's, joined with the one they have.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn claim_cart(&self, ctx: &Context<'_>, cart_id: ID) -> Result<Cart> {
         let cart = id("cartId", &cart_id)?;
         services(ctx).orders.claim_cart(op(ctx), cart).await.map(Cart).map_err(fault)

@@ -6,11 +6,13 @@ import { store } from './i18n.js';
 const KEY = 'mela.cart';
 const KEYS = 'mela.orderKeys';
 
+const SUMS = 'subtotal discount shipping codFee total tax coins coinsValue toPay';
+
 export const CART = `id version orderId coupon coins state methods
   lines { variantId sku name quantity unitPrice unitMrp discount total
     product { slug name nameHi media { alt thumbnail { url width height } } variants { id options { code value } available media { alt thumbnail { url width height } } } } }
   address { name phone email line1 line2 city pincode }
-  totals { subtotal discount shipping codFee total tax coins coinsValue toPay }
+  totals { ${SUMS} } totalsOnDelivery { ${SUMS} }
   problems { code message variantId }`;
 
 export const cartId = () => store.get(KEY)?.id ?? null;

@@ -158,7 +158,7 @@ export default {
   'pay.CASH_ON_DELIVERY.text': 'Pay the courier. If there is a fee, you see it before you confirm',
   'pay.COINS': 'Coins',
   'pay.COINS.text': 'Your coins pay for all of it',
-  codFeeNote: 'Cash on delivery costs {x} more. Please check the sum and confirm.',
+  codFeeNote: 'Cash on delivery costs {x} more.',
   payX: 'Pay {x}',
   orderX: 'Place order, {x}',
   payNote: 'You can cancel free of charge until the parcel is sent.',

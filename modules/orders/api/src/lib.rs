@@ -82,8 +82,10 @@ pub struct Cart {
     pub coupon: Option<String>,
     /// Coins that the shopper wants to use.
     pub coins: i64,
-    /// Sums.
+    /// Sums, when paid at once.
     pub totals: Totals,
+    /// Sums, when paid in cash on delivery: with its fee.
+    pub totals_on_delivery: Totals,
     /// What stands in the way of checkout, for people; empty when it can be placed.
     pub problems: Vec<Problem>,
     /// Which ways of paying are possible now.

@@ -126,17 +126,17 @@ impl OrdersService {
         });
         let wanted = if row.person_id.is_some() { row.coins } else { 0 };
         let (sellable, inputs) = for_sale(&row, &around);
-        let out = totals::compute(
-            &self.config,
-            &Input {
-                lines: &inputs,
-                discount,
-                on_delivery: false,
-                coins: wanted,
-                supply,
-                on: self.env.now().ist_date(),
-            },
-        );
+        let input = Input {
+            lines: &inputs,
+            discount,
+            on_delivery: false,
+            coins: wanted,
+            supply,
+            on: self.env.now().ist_date(),
+        };
+        let out = totals::compute(&self.config, &input);
+        let on_delivery = Input { on_delivery: true, ..input };
+        let on_delivery = totals::compute(&self.config, &on_delivery).totals;
         if out.totals.coins > coins {
             problems.push(OrderError::NotEnoughCoins { available: coins });
         }
@@ -168,8 +168,7 @@ impl OrdersService {
         } else if out.totals.to_pay == Paise::ZERO {
             vec![Method::Coins]
         } else {
-            let collected = out.totals.to_pay + self.config.cod_fee;
-            let cash = collected <= self.config.cod_max
+            let cash = on_delivery.to_pay <= self.config.cod_max
                 && delivery.as_ref().is_none_or(|d| d.cash_on_delivery);
             [(self.config.gateway, Method::Razorpay), (cash, Method::CashOnDelivery)]
                 .into_iter()
@@ -189,6 +188,7 @@ impl OrdersService {
             coupon: row.coupon,
             coins: row.coins,
             totals: out.totals,
+            totals_on_delivery: on_delivery,
             problems: if row.order_id.is_some() {
                 Vec::new()
             } else {

@@ -89,23 +89,13 @@ function payment(cart, back) {
   let method = methods.find((m) => m !== 'CASH_ON_DELIVERY') ?? methods[0];
   const label = h('span');
   const fee = h('div', { role: 'status' });
-  // What cash on delivery costs is known once the server was asked; it never takes more than what
-  // stood on the button.
-  let cash = cart.totals.toPay;
-  const due = () => (method === 'CASH_ON_DELIVERY' ? cash : cart.totals.toPay);
+  const sums = () => (method === 'CASH_ON_DELIVERY' ? cart.totalsOnDelivery : cart.totals);
+  const due = () => sums().toPay;
   const say = () => {
     label.textContent = t(method === 'RAZORPAY' ? 'payX' : 'orderX', { x: inr(due()) });
-    fee.hidden = method !== 'CASH_ON_DELIVERY' || cash === cart.totals.toPay;
-  };
-  const withFee = (error) => {
-    const now = Math.round(Number(error.message.match(/now ₹?([\d,]+(?:\.\d+)?)/)?.[1].replace(/,/g, '')) * 100);
-    const extra = now - cart.totals.toPay;
-    if (!(extra > 0) || now === cash) return false;
-    cash = now;
-    const { total, codFee } = cart.totals;
-    show(fee, h('p.note', t('codFeeNote', { x: inr(extra) })), breakup({ ...cart.totals, codFee: codFee + extra, total: total + extra, toPay: now, tax: null }, { method }));
-    say();
-    return true;
+    const extra = due() - cart.totals.toPay;
+    fee.hidden = extra === 0;
+    show(fee, extra !== 0 && [h('p.note', t('codFeeNote', { x: inr(extra) })), breakup(sums(), { method })]);
   };
   const options = methods.map((m) => h('label.method', h('input', { type: 'radio', name: 'method', value: m, checked: m === method, onchange: () => { method = m; say(); } }),
     h('span', h('b', t(`pay.${m}`)), h('small', t(`pay.${m}.text`)))));
@@ -116,7 +106,6 @@ function payment(cart, back) {
       placed = (await gql(PLACE, { input })).placeOrder;
     } catch (error) {
       if (error.code === 'SLOW' || error.code === 'OFFLINE') placed = (await gql(PLACE, { input })).placeOrder;
-      else if (error.code === 'TOTAL_CHANGED' && method === 'CASH_ON_DELIVERY' && withFee(error)) return undefined;
       else if (['TOTAL_CHANGED', 'CART_CHANGED', 'OUT_OF_STOCK', 'NOT_FOR_SALE'].includes(error.code)) return back(error);
       else throw error;
     }
