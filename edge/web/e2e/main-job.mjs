@@ -126,7 +126,7 @@ async function mainJob() {
     });
     const response = await page.goto(`${SHOP}/`);
     assert.ok(response.headers()['content-security-policy']?.includes("script-src 'self'"), 'no strict policy');
-    await page.waitForSelector('.card img');
+    await page.waitForSelector('.card a');
     await page.waitForLoadState('networkidle');
     assert.ok(bytes > 1000 && bytes <= FIRST_LOAD_BYTES, `the first load takes ${bytes} bytes without pictures`);
     await cdp.detach();
@@ -146,7 +146,7 @@ async function mainJob() {
       await page.keyboard.press('Enter');
       await page.waitForFunction((w) => new URLSearchParams(location.hash.split('?')[1]).get('q') === w, words);
       await page.waitForSelector('.p-search [role=status]:not(:empty)');
-      await page.waitForSelector('.p-search .side-main .card img, .p-search .side-main .empty');
+      await page.waitForSelector('.p-search .side-main .card a, .p-search .side-main .empty');
       if (await page.locator('.side-main .card').count()) return `“${words}”: ${await text('.p-search [role=status]')}`;
     }
     throw new Error(`nothing found for ${SEARCHES.join(', ')}`);

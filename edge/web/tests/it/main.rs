@@ -1,5 +1,7 @@
 //! The storefront as a browser gets it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
