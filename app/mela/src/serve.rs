@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tower_http::compression::CompressionLayer;
 
 use crate::cli;
-use crate::shop::{Problem, Shop};
+use crate::shop::{Index, Problem, Shop};
 
 /// A server that runs.
 pub(crate) struct Server {
@@ -49,7 +49,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
     if config.server.public_url == format!("http://{asked}") {
         config.server.public_url = format!("http://{}", config.server.listen);
     }
-    let shop = Shop::open(&config, cli::env(), QuizConfig::default()).await?;
+    let shop = Shop::open(&config, cli::env(), QuizConfig::default(), Index::Open).await?;
     let server = Server::start(&config, shop, listener).await?;
     // For whoever started us, also with logging off.
     println!("listening on http://{}", server.addr);
@@ -168,7 +168,7 @@ impl Server {
             spawn_http(&mut http, private, ops, draining.clone());
         }
         if has(Role::Web) || has(Role::Checkout) {
-            app = app.merge(api_router(config, &shop));
+            app = app.merge(api_router(config, &shop, stopping.clone()));
         }
         if has(Role::Play) {
             let play = Arc::new(shop.play.clone());
@@ -234,7 +234,7 @@ fn ops_router(shop: &Arc<Shop>, readiness: &Readiness) -> Router {
     mela_http::ops_router(readiness.clone(), shop.metrics.clone(), more)
 }
 
-fn api_router(config: &Config, shop: &Arc<Shop>) -> Router {
+fn api_router(config: &Config, shop: &Arc<Shop>, stopping: watch::Receiver<bool>) -> Router {
     let free = config.shipping.free_above_paise;
     let info = ShopInfo {
         name: config.shop.name.clone(),
@@ -269,7 +269,7 @@ fn api_router(config: &Config, shop: &Arc<Shop>) -> Router {
         cache: config.server.answer_cache == Switch::On,
     };
     let timeout = Duration::from_millis(config.server.request_timeout_ms);
-    mela_gql::router(services, graphql, &shop.metrics)
+    mela_gql::router(services, graphql, &shop.metrics, stopping)
         .layer(CompressionLayer::new())
         .merge(mela_http::router(files))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(

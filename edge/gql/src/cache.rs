@@ -31,6 +31,14 @@ pub(crate) struct Kept {
     until: Instant,
 }
 
+impl Kept {
+    /// An answer that was computed from this version of the catalogue just now.
+    pub(crate) fn new(body: Bytes, version: u64) -> Self {
+        let etag = etag(&body);
+        Self { body, etag, version, until: Instant::now() + LIFE }
+    }
+}
+
 /// The cache.
 pub(crate) struct ResponseCache {
     hasher: RandomState,
@@ -54,14 +62,11 @@ impl ResponseCache {
         (kept.version == version && kept.until > Instant::now()).then(|| kept.clone())
     }
 
-    /// Keeps an answer that was computed from this version.
-    pub(crate) fn put(&self, key: Bytes, version: u64, body: &Bytes) {
-        if key.len() > MAX_BYTES || body.len() > MAX_BYTES {
-            return;
+    /// Keeps an answer.
+    pub(crate) fn put(&self, key: Bytes, kept: Kept) {
+        if key.len() <= MAX_BYTES && kept.body.len() <= MAX_BYTES {
+            self.shard(&key).lock().put(key, kept);
         }
-        let kept =
-            Kept { body: body.clone(), etag: etag(body), version, until: Instant::now() + LIFE };
-        self.shard(&key).lock().put(key, kept);
     }
 }
 

@@ -18,12 +18,14 @@ use bytes::Bytes;
 use mela_base::{Actor, Fault, Op};
 use mela_identity_api::IdentityError;
 use mela_telemetry::{Counter, Metrics};
+use tokio::sync::watch;
 
 use crate::cache::{Kept, ResponseCache, etag};
 use crate::context::{Request, Services};
 use crate::persisted::{Document, Documents, PersistedError};
 use crate::schema::{Limits, MelaSchema, builder};
 use crate::signals::{Signals, outcome};
+use crate::weigh::TooHeavy;
 use crate::ws;
 
 /// How the endpoint behaves.
@@ -47,16 +49,24 @@ impl Default for GraphqlConfig {
 pub(crate) struct Endpoint {
     pub(crate) schema: MelaSchema,
     pub(crate) services: Services,
-    documents: Documents,
+    pub(crate) documents: Documents,
     cache: Option<ResponseCache>,
-    signals: Signals,
+    pub(crate) signals: Signals,
     /// Answers served from the cache.
     kept: Counter,
     body_limit: usize,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// Routes of `/graphql`: GET, POST and the live socket.
-pub fn router(services: Services, config: GraphqlConfig, metrics: &Metrics) -> Router {
+///
+/// `stopping` turns true when the server stops: live sockets say good-bye.
+pub fn router(
+    services: Services,
+    config: GraphqlConfig,
+    metrics: &Metrics,
+    stopping: watch::Receiver<bool>,
+) -> Router {
     let schema = builder(config.limits).data(services.clone()).finish();
     let endpoint = Arc::new(Endpoint {
         schema,
@@ -70,6 +80,7 @@ pub fn router(services: Services, config: GraphqlConfig, metrics: &Metrics) -> R
             &[],
         ),
         body_limit: config.body_limit,
+        stopping,
     });
     Router::new()
         .route("/graphql", any(handle))
@@ -99,7 +110,8 @@ struct Params {
 }
 
 async fn handle(State(endpoint): State<Arc<Endpoint>>, request: HttpRequest) -> Response {
-    if request.headers().contains_key(header::UPGRADE) {
+    let upgraded = request.headers().get(header::UPGRADE);
+    if upgraded.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return upgrade(endpoint, request).await;
     }
     let media = match negotiate(request.headers()) {
@@ -152,10 +164,10 @@ async fn answer(
 
     let anonymous = !headers.contains_key(header::AUTHORIZATION);
     let version = endpoint.services.catalog.version();
-    let cache = endpoint.cache.as_ref().filter(|_| anonymous && media == Media::Json);
+    let cache = endpoint.cache.as_ref().filter(|_| anonymous);
     if let Some(kept) = cache.and_then(|c| c.get(&key, version)) {
         endpoint.kept.inc();
-        return Ok(kept_response(get, headers, &kept));
+        return Ok(kept_response(media, get, headers, &kept));
     }
 
     let params = if get { from_query(&key)? } else { from_body(&key)? };
@@ -173,9 +185,8 @@ async fn answer(
 
     let running = endpoint.signals.of(&document.parsed, params.operation_name.as_deref()).start();
     let context = Arc::new(Request::new(op));
-    let mut run = async_graphql::Request::new(&*document.text)
-        .variables(params.variables)
-        .data(context.clone());
+    // The engine takes the parsed document and does not look at the text.
+    let mut run = async_graphql::Request::new("").variables(params.variables).data(context.clone());
     run.operation_name = params.operation_name;
     run.set_parsed_query((*document.parsed).clone());
     let executed = endpoint.schema.execute(run).await;
@@ -186,12 +197,13 @@ async fn answer(
         && !context.private.load(Ordering::Relaxed)
         && response.status() == StatusCode::OK;
     if let Some(body) = body.filter(|_| public && only_queries(&document.parsed, None)) {
+        let kept = Kept::new(body, version);
+        response = kept_response(media, get, headers, &kept);
         if let Some(cache) = cache {
-            cache.put(key, version, &body);
+            cache.put(key, kept);
         }
-        if get {
-            public_headers(response.headers_mut(), &etag(&body));
-        }
+    } else if get {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
 }
@@ -208,7 +220,8 @@ fn caller(endpoint: &Endpoint, headers: &HeaderMap, ip: Option<IpAddr>) -> Resul
     let token = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(value) => {
-            let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+            let token = value.to_str().ok().and_then(|v| v.split_once(' '));
+            let token = token.filter(|t| t.0.eq_ignore_ascii_case("bearer")).map(|t| t.1.trim());
             Some(token.ok_or_else(|| unauthenticated(&IdentityError::Unauthenticated))?)
         }
     };
@@ -237,11 +250,16 @@ fn document(endpoint: &Endpoint, params: &Params) -> Result<Option<Document>, Re
             PersistedError::Malformed => {
                 bad("PERSISTED_QUERY_MALFORMED", "persistedQuery needs version 1 and 64 hex digits")
             }
+            PersistedError::TooHeavy(heavy) => too_heavy(&heavy),
         });
     }
     let query =
         params.query.as_deref().ok_or_else(|| bad("QUERY_MISSING", "`query` is missing"))?;
-    Ok(endpoint.documents.parse(query))
+    endpoint.documents.parse(query).map_err(|heavy| too_heavy(&heavy))
+}
+
+fn too_heavy(heavy: &TooHeavy) -> Refusal {
+    bad("QUERY_TOO_HEAVY", heavy.0)
 }
 
 /// True if what would run is a query (an unnamed operation name in a document of many counts as one:
@@ -432,7 +450,17 @@ fn respond(
 pub(crate) fn complete(error: &mut ServerError, refused: bool, request_id: &str) {
     let extensions = error.extensions.get_or_insert_with(Default::default);
     if extensions.get("code").is_none() {
-        extensions.set("code", if refused { "INVALID_DOCUMENT" } else { "INVALID_ARGUMENT" });
+        // The engine's words for its limits.
+        let heavy = ["Query is too complex.", "Query is nested too deep."];
+        let code = if heavy.contains(&error.message.as_str()) {
+            error.message = "the document asks for too much, or too deep; ask for less".to_owned();
+            "QUERY_TOO_HEAVY"
+        } else if refused {
+            "INVALID_DOCUMENT"
+        } else {
+            "INVALID_ARGUMENT"
+        };
+        extensions.set("code", code);
         extensions.set("kind", "INVALID");
     }
     extensions.set("requestId", request_id);
@@ -449,14 +477,16 @@ fn json_response(media: Media, status: StatusCode, body: Bytes) -> Response {
     response
 }
 
-fn kept_response(get: bool, headers: &HeaderMap, kept: &Kept) -> Response {
-    if get && headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == kept.etag) {
+fn kept_response(media: Media, get: bool, headers: &HeaderMap, kept: &Kept) -> Response {
+    // A list of tags, or a weak one made by a proxy, holds ours in its quotes.
+    let given = headers.get(header::IF_NONE_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
+    if get && given.windows(kept.etag.len()).any(|tag| tag == kept.etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         public_headers(response.headers_mut(), &kept.etag);
         return response;
     }
-    let mut response = json_response(Media::Json, StatusCode::OK, kept.body.clone());
+    let mut response = json_response(media, StatusCode::OK, kept.body.clone());
     if get {
         public_headers(response.headers_mut(), &kept.etag);
     }

@@ -16,6 +16,7 @@ mod scalar;
 mod schema;
 mod shop;
 mod signals;
+mod weigh;
 mod ws;
 
 pub use context::{Services, ShopInfo};

@@ -39,9 +39,32 @@ pub(crate) fn request(first: i32, after: Option<String>) -> PageRequest {
     PageRequest { first: u32::try_from(first).unwrap_or(1), after }
 }
 
-/// What a list of `first` items costs.
+/// What asking a module costs, however little is asked for.
+const CALL: usize = 50;
+/// What changing something costs: one document may hold some changes, not thousands.
+const CHANGE: usize = 250;
+/// No cost is larger, so that sums of costs cannot overflow.
+const MAX_COST: usize = 1 << 32;
+
+/// What `n` items cost that are at hand already.
+pub(crate) fn times(n: i32, child: usize) -> usize {
+    let n = usize::try_from(n.clamp(0, 100)).unwrap_or(0);
+    n.saturating_mul(child).saturating_add(1).min(MAX_COST)
+}
+
+/// What a list of `first` items costs that a module is asked for.
 pub(crate) fn cost(first: i32, child: usize) -> usize {
-    usize::try_from(first.clamp(1, 100)).unwrap_or(1) * child + 1
+    times(first.max(1), child) + CALL
+}
+
+/// What one thing costs that a module is asked for.
+pub(crate) fn call(child: usize) -> usize {
+    child + CALL
+}
+
+/// What a change costs.
+pub(crate) fn change(child: usize) -> usize {
+    child + CHANGE
 }
 
 /// Defines a connection and its edge over one node type, with `nodes` as a short cut.

@@ -8,6 +8,8 @@ use async_graphql::parser::types::ExecutableDocument;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use crate::weigh::{self, TooHeavy};
+
 /// Documents kept; each is at most [`MAX_BYTES`] of text.
 const KEEP: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// Longer documents run, but are not kept.
@@ -36,6 +38,14 @@ pub(crate) enum PersistedError {
     Mismatch,
     /// Not version 1, or not 64 hex digits.
     Malformed,
+    /// The document asks for too much.
+    TooHeavy(TooHeavy),
+}
+
+impl From<TooHeavy> for PersistedError {
+    fn from(heavy: TooHeavy) -> Self {
+        Self::TooHeavy(heavy)
+    }
 }
 
 impl Documents {
@@ -44,15 +54,18 @@ impl Documents {
     }
 
     /// Parses a document, or finds it parsed. `None` if it does not parse.
-    pub(crate) fn parse(&self, text: &str) -> Option<Document> {
+    pub(crate) fn parse(&self, text: &str) -> Result<Option<Document>, TooHeavy> {
         if let Some(found) = self.by_text.lock().get(text) {
-            return Some(found.clone());
+            return Ok(Some(found.clone()));
         }
-        let document = Document { text: text.into(), parsed: Arc::new(parse_query(text).ok()?) };
+        weigh::text(text)?;
+        let Ok(parsed) = parse_query(text) else { return Ok(None) };
+        weigh::document(&parsed)?;
+        let document = Document { text: text.into(), parsed: Arc::new(parsed) };
         if text.len() <= MAX_BYTES {
             self.by_text.lock().put(document.text.clone(), document.clone());
         }
-        Some(document)
+        Ok(Some(document))
     }
 
     /// Automatic persisted queries: with text, checks and remembers it under `hash`; without, finds it.
@@ -74,7 +87,7 @@ impl Documents {
         if ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref() != hash {
             return Err(PersistedError::Mismatch);
         }
-        let document = self.parse(text);
+        let document = self.parse(text)?;
         if let Some(document) = document.as_ref().filter(|_| text.len() <= MAX_BYTES) {
             self.by_hash.lock().put(hash, document.clone());
         }

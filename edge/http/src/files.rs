@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::Edge;
 use crate::problem::{document, problem};
-use crate::request::op;
+use crate::request::{op, query_value};
 
 /// Bytes of pictures kept ready.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -56,7 +56,9 @@ pub(crate) async fn picture(
         return no_picture();
     }
     let etag = format!("\"{}\"", &blob[..32]);
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == etag.as_bytes()) {
+    // A list of tags, or a weak one made by a proxy, holds ours in its quotes.
+    let given = headers.get(header::IF_NONE_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
+    if given.windows(etag.len()).any(|tag| tag == etag.as_bytes()) {
         return immutable(StatusCode::NOT_MODIFIED, &etag, Bytes::new());
     }
     if let Some(bytes) = edge.pictures.get(&blob) {
@@ -95,21 +97,17 @@ fn immutable(status: StatusCode, etag: &str, bytes: Bytes) -> Response {
     response
 }
 
-#[derive(serde::Deserialize)]
-pub(crate) struct Key {
-    key: Option<String>,
-}
-
 pub(crate) async fn invoice(
     State(edge): State<Arc<Edge>>,
     Path(file): Path<String>,
-    Query(Key { key }): Query<Key>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let order = file.strip_suffix(".pdf").and_then(|id| id.parse::<OrderId>().ok());
     let Some(order) = order else {
         return problem(&mela_orders_api::OrderError::OrderNotFound);
     };
+    let key = query_value(query.as_deref(), "key");
     let op = op(&headers, &edge.services.identity);
     match edge.services.orders.invoice_pdf(&op, order, key.as_deref()).await {
         Ok(pdf) => {

@@ -48,6 +48,7 @@ pub fn router(services: Services) -> Router {
         .route("/media/{blob}/{file}", get(files::picture))
         .route("/invoices/{file}", get(files::invoice))
         .route("/payments/{gateway}/callback", post(webhooks::callback))
+        .route("/payments/{gateway}/cancel", get(webhooks::cancel))
         .route("/webhooks/shipway/{secret}", post(webhooks::shipway))
         .route("/webhooks/payments/{gateway}", post(webhooks::payment))
         .route("/.well-known/jwks.json", get(files::jwks))

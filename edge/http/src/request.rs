@@ -41,3 +41,9 @@ pub(crate) fn op(headers: &HeaderMap, identity: &Arc<dyn Identity>) -> Op {
         .unwrap_or(Actor::Anonymous);
     Op { request_id: header("x-request-id").unwrap_or("-").into(), actor, ip: None, device: None }
 }
+
+/// The first value of a name in a query string.
+pub(crate) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = serde_urlencoded::from_str::<Vec<(String, String)>>(query?).ok()?;
+    pairs.into_iter().find(|(n, _)| n == name).map(|(_, value)| value)
+}

@@ -2,23 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use mela_base::ids::OrderId;
 use mela_payments_api::{PaymentError, WebhookAck};
 
-use crate::Edge;
-use crate::problem::problem;
-use crate::request::op;
+use crate::problem::{document, problem};
+use crate::request::{op, query_value};
+use crate::{Edge, MAX_HOOK_BYTES};
 
 /// A payment gateway's webhook: verified and stored before the answer, processed after it.
 pub(crate) async fn payment(
     State(edge): State<Arc<Edge>>,
     Path(gateway): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match whole(body) {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
     let op = op(&headers, &edge.services.identity);
     let pairs: Vec<(String, String)> = headers
         .iter()
@@ -38,8 +44,12 @@ pub(crate) async fn shipway(
     State(edge): State<Arc<Edge>>,
     Path(secret): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match whole(body) {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
     let op = op(&headers, &edge.services.identity);
     match edge.services.shipping.webhook(&op, &secret, &body).await {
         Ok(()) => (StatusCode::OK, "accepted\n").into_response(),
@@ -52,8 +62,12 @@ pub(crate) async fn callback(
     State(edge): State<Arc<Edge>>,
     Path(gateway): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match whole(body) {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
     let op = op(&headers, &edge.services.identity);
     let Ok(fields) = serde_urlencoded::from_bytes::<Vec<(String, String)>>(&body) else {
         return problem(&PaymentError::Malformed("expected form fields"));
@@ -67,6 +81,36 @@ pub(crate) async fn callback(
         Err(PaymentError::GatewayUnavailable) => see_other("/#/orders?payment=unknown"),
         Err(error) => problem(&error),
     }
+}
+
+/// The shopper left the gateway's page without paying: the browser goes on to the order, which can
+/// be paid again. Nothing is changed; the gateway says itself how the payment ended.
+pub(crate) async fn cancel(RawQuery(query): RawQuery) -> Response {
+    let order = query_value(query.as_deref(), "order").and_then(|o| o.parse::<OrderId>().ok());
+    match order {
+        Some(order) => see_other(&format!("/#/orders/{order}?payment=cancelled")),
+        None => document(
+            StatusCode::BAD_REQUEST,
+            "INVALID_ID",
+            "`order` is the id of an order, such as ord_…; open your orders in the shop",
+        ),
+    }
+}
+
+/// The body, unless it is too large or was cut off.
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Response> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => document(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "BODY_TOO_LARGE",
+            &format!("a request body is at most {} KiB", MAX_HOOK_BYTES / 1024),
+        ),
+        _ => document(
+            StatusCode::BAD_REQUEST,
+            "BODY_UNREADABLE",
+            "the request body could not be read to its end; send it again",
+        ),
+    })
 }
 
 fn see_other(to: &str) -> Response {

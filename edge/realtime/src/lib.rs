@@ -20,6 +20,8 @@ use tokio::sync::watch;
 
 /// Largest message from a client, in bytes.
 const MAX_MESSAGE: usize = 4 * 1024;
+/// A message up to this size is read, to refuse it with a reason; a larger one ends the connection.
+const MAX_READ: usize = 16 * 1024;
 
 /// What every socket shares.
 #[derive(Clone)]
@@ -51,8 +53,8 @@ pub fn router(
 
 async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     upgrade
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
+        .max_message_size(MAX_READ)
+        .max_frame_size(MAX_READ)
         .read_buffer_size(1024)
         .write_buffer_size(0)
         .on_upgrade(move |socket| socket::serve(shared, socket))

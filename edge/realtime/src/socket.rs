@@ -8,14 +8,16 @@ use mela_base::ids::PersonId;
 use mela_base::{Actor, Fault};
 use mela_play_api::protocol::{ClientMessage, ServerMessage};
 use mela_play_api::{Link, PlayError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::Shared;
+use crate::{MAX_MESSAGE, Shared};
 
 /// Time for the client to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// A client that has been silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Time for a client to take one message.
+const TAKE_WITHIN: Duration = Duration::from_secs(20);
 /// Refusals after which a connection is closed: a client that goes on like this is broken or hostile.
 const MAX_REFUSALS: u32 = 50;
 
@@ -23,6 +25,7 @@ const MAX_REFUSALS: u32 = 50;
 struct Close(u16, &'static str);
 
 const BAD_MESSAGE: Close = Close(4400, "that is not a message of the protocol");
+const TOO_LARGE: Close = Close(1009, "a message is at most 4 KiB");
 const UNAUTHENTICATED: Close = Close(4401, "say hello with a valid access token");
 const NO_HELLO: Close = Close(4408, "no hello came in time");
 const REPLACED: Close = Close(4409, "connected elsewhere, or too slow to keep up; resume");
@@ -45,7 +48,7 @@ pub(crate) async fn serve(shared: Shared, mut socket: WebSocket) {
     };
     if let Some(Close(code, reason)) = close {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let _ = socket.send(Message::Close(Some(frame))).await;
+        let _ = timeout(TAKE_WITHIN, socket.send(Message::Close(Some(frame)))).await;
     }
     shared.sessions.add(-1);
 }
@@ -53,10 +56,16 @@ pub(crate) async fn serve(shared: Shared, mut socket: WebSocket) {
 /// Waits for the hello. `None` if the client went away.
 async fn hello(shared: &Shared, socket: &mut WebSocket) -> Result<Option<(PersonId, Link)>, Close> {
     let deadline = Instant::now() + HELLO_WITHIN;
+    let mut shutdown = shared.shutdown.clone();
     let text = loop {
-        match timeout_at(deadline, socket.recv()).await {
+        let received = tokio::select! {
+            received = timeout_at(deadline, socket.recv()) => received,
+            () = stopped(&mut shutdown) => return Err(GOING_AWAY),
+        };
+        match received {
             Err(_) => return Err(NO_HELLO),
             Ok(None | Some(Err(_) | Ok(Message::Close(_)))) => return Ok(None),
+            Ok(Some(Ok(Message::Text(text)))) if text.len() > MAX_MESSAGE => return Err(TOO_LARGE),
             Ok(Some(Ok(Message::Text(text)))) => break text,
             Ok(Some(Ok(Message::Binary(_)))) => return Err(BAD_MESSAGE),
             Ok(Some(Ok(_))) => {}
@@ -96,7 +105,8 @@ async fn session(
         let message = tokio::select! {
             frame = link.frames.next() => {
                 let Some(frame) = frame else { return Some(REPLACED) };
-                if socket.send(Message::Text((&*frame).into())).await.is_err() {
+                let sent = timeout(TAKE_WITHIN, socket.send(Message::Text((&*frame).into()))).await;
+                if !matches!(sent, Ok(Ok(()))) {
                     return None;
                 }
                 continue;
@@ -110,6 +120,7 @@ async fn session(
         };
         silent_at = Instant::now() + SILENCE;
         let text = match message {
+            Message::Text(text) if text.len() > MAX_MESSAGE => return Some(TOO_LARGE),
             Message::Text(text) => text,
             Message::Binary(_) => return Some(BAD_MESSAGE),
             _ => continue,
@@ -153,6 +164,6 @@ async fn refuse(socket: &mut WebSocket, error: &dyn Fault) {
     let message =
         ServerMessage::Error { code: error.code().to_owned(), message: error.to_string() };
     if let Ok(text) = serde_json::to_string(&message) {
-        let _ = SinkExt::send(socket, Message::Text(text.into())).await;
+        let _ = timeout(TAKE_WITHIN, SinkExt::send(socket, Message::Text(text.into()))).await;
     }
 }

@@ -8,6 +8,7 @@ use crate::admin::Staff;
 use crate::admin::query::StaffAccount;
 use crate::context::{op, services};
 use crate::error::{fault, invalid};
+use crate::page;
 use crate::scalar::{DateTime, PaiseScalar, id};
 use crate::shop::catalog::Product;
 use crate::shop::order::Order;
@@ -73,6 +74,7 @@ pub(crate) struct AdminMutation;
 #[Object]
 impl AdminMutation {
     /// Logs a member of staff in.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn staff_login(
         &self,
         ctx: &Context<'_>,
@@ -90,7 +92,7 @@ impl AdminMutation {
     }
 
     /// Changes name, description, visibility of a product.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn edit_product(
         &self,
         ctx: &Context<'_>,
@@ -110,7 +112,7 @@ impl AdminMutation {
     }
 
     /// Changes prices; all or nothing.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn change_prices(&self, ctx: &Context<'_>, changes: Vec<PriceInput>) -> Result<bool> {
         let change = |c: PriceInput| {
             Ok(PriceChange {
@@ -124,7 +126,7 @@ impl AdminMutation {
     }
 
     /// Sets stock levels; all or nothing.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn set_stock(&self, ctx: &Context<'_>, levels: Vec<StockInput>) -> Result<bool> {
         let level = |l: StockInput| {
             Ok(StockLevel {
@@ -138,7 +140,7 @@ impl AdminMutation {
     }
 
     /// Creates or changes a coupon.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn save_coupon(&self, ctx: &Context<'_>, input: CouponInput) -> Result<bool> {
         let kind = match (input.percent_bp, input.amount) {
             (Some(bp), at_most) => CouponKind::Percent { bp, at_most: at_most.map(|p| p.0) },
@@ -161,7 +163,7 @@ impl AdminMutation {
     }
 
     /// Cancels an order that has not been sent.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn cancel_order(&self, ctx: &Context<'_>, order_id: ID, reason: String) -> Result<Order> {
         let order = id("orderId", &order_id)?;
         let cancelled = services(ctx).orders.cancel(op(ctx), order, None, &reason).await;
@@ -169,7 +171,7 @@ impl AdminMutation {
     }
 
     /// Gives coins; the same key again gives them once. Returns what the person can spend now.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn grant_coins(
         &self,
         ctx: &Context<'_>,
@@ -183,7 +185,7 @@ impl AdminMutation {
     }
 
     /// Creates a staff account, or changes the one with this e-mail.
-    #[graphql(guard = "Staff")]
+    #[graphql(guard = "Staff", complexity = "page::change(child_complexity)")]
     async fn save_staff(
         &self,
         ctx: &Context<'_>,

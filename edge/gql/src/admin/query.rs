@@ -114,18 +114,21 @@ impl AdminQuery {
     }
 
     /// All coupons.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn coupons(&self, ctx: &Context<'_>) -> Result<Vec<Coupon>> {
         let found = services(ctx).orders.coupons(op(ctx)).await.map_err(fault)?;
         Ok(found.into_iter().map(Coupon::from).collect())
     }
 
     /// All staff accounts (owners only).
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn staff(&self, ctx: &Context<'_>) -> Result<Vec<StaffAccount>> {
         let found = services(ctx).identity.staff(op(ctx)).await.map_err(fault)?;
         Ok(found.into_iter().map(StaffAccount::from).collect())
     }
 
     /// All dispatch locations.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn locations(&self, ctx: &Context<'_>) -> Result<Vec<Location>> {
         let location = |l: mela_inventory_api::Location| Location {
             id: ID(l.id.to_string()),
@@ -140,6 +143,7 @@ impl AdminQuery {
     }
 
     /// Checks the books.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn ledger_check(&self, ctx: &Context<'_>) -> Result<LedgerCheck> {
         let check = services(ctx).wallet.check().await.map_err(fault)?;
         Ok(LedgerCheck {

@@ -192,6 +192,7 @@ impl CatalogQuery {
     }
 
     /// The product with this slug; null if there is none.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn product(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Product>> {
         let found = services(ctx).catalog.product_by_slug(&slug).await.map_err(fault)?;
         Ok(found.and_then(|p| Product::list(vec![p]).pop()))
@@ -270,7 +271,7 @@ impl CatalogQuery {
     }
 
     /// All categories, parents before children.
-    #[graphql(complexity = "20 * child_complexity + 1")]
+    #[graphql(complexity = "page::times(20, child_complexity)")]
     async fn categories(&self, ctx: &Context<'_>) -> Result<Vec<Category>> {
         let tree = services(ctx).catalog.categories().await.map_err(fault)?;
         Ok(Category::all(&tree).collect())

@@ -270,7 +270,7 @@ impl Product {
         self.inner.options.iter().map(copy).collect()
     }
 
-    #[graphql(complexity = "10 * child_complexity + 1")]
+    #[graphql(complexity = "page::times(10, child_complexity)")]
     async fn variants(&self) -> Vec<Variant> {
         (0..self.inner.variants.len())
             .map(|index| Variant { product: self.clone(), index })
@@ -319,7 +319,7 @@ impl Product {
     }
 
     /// Products to show beside it.
-    #[graphql(complexity = "page::cost(first, child_complexity)")]
+    #[graphql(complexity = "page::times(first.min(20), child_complexity)")]
     async fn related(
         &self,
         ctx: &Context<'_>,
@@ -434,7 +434,7 @@ impl Category {
         self.get().parent_id.map(|id| ID(id.to_string()))
     }
 
-    #[graphql(complexity = "10 * child_complexity + 1")]
+    #[graphql(complexity = "page::times(10, child_complexity)")]
     async fn children(&self) -> Vec<Category> {
         let id = Some(self.get().id);
         Self::all(&self.tree).filter(|c| c.get().parent_id == id).collect()

@@ -5,6 +5,7 @@ use mela_identity_api as api;
 
 use crate::context::{op, services};
 use crate::error::fault;
+use crate::page;
 
 /// A code is on its way.
 #[derive(SimpleObject)]
@@ -89,6 +90,7 @@ pub(crate) struct IdentityQuery;
 #[Object]
 impl IdentityQuery {
     /// The caller; null without a session.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn me(&self, ctx: &Context<'_>) -> Result<Option<Me>> {
         let op = op(ctx);
         if op.person().is_none() {
@@ -105,39 +107,46 @@ pub(crate) struct IdentityMutation;
 #[Object]
 impl IdentityMutation {
     /// Sends a login code to an Indian mobile number. Says the same for every number.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn request_otp(&self, ctx: &Context<'_>, phone: String) -> Result<OtpSent> {
         let sent = services(ctx).identity.request_otp(op(ctx), &phone).await.map_err(fault)?;
         Ok(OtpSent { expires_in_s: sent.expires_in_s, resend_after_s: sent.resend_after_s })
     }
 
     /// Logs in. A guest's cart, coins and results follow.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn verify_otp(&self, ctx: &Context<'_>, phone: String, code: String) -> Result<Login> {
         let login = services(ctx).identity.verify_otp(op(ctx), &phone, &code).await;
         login.map(Login::from).map_err(fault)
     }
 
     /// Starts a guest session, to play and fill a cart before logging in.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn start_guest(&self, ctx: &Context<'_>) -> Result<Login> {
         services(ctx).identity.start_guest(op(ctx)).await.map(Login::from).map_err(fault)
     }
 
     /// Trades a refresh token for new tokens.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn refresh(&self, ctx: &Context<'_>, refresh_token: String) -> Result<Tokens> {
         let tokens = services(ctx).identity.refresh(op(ctx), &refresh_token).await;
         tokens.map(Tokens::from).map_err(fault)
     }
 
     /// Ends this session.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn logout(&self, ctx: &Context<'_>) -> Result<bool> {
         services(ctx).identity.logout(op(ctx)).await.map(|()| true).map_err(fault)
     }
 
     /// Ends all sessions of the caller.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<bool> {
         services(ctx).identity.logout_everywhere(op(ctx)).await.map(|()| true).map_err(fault)
     }
 
     /// Changes the caller's profile; null leaves as is, empty text removes.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn edit_profile(
         &self,
         ctx: &Context<'_>,

@@ -184,7 +184,7 @@ impl Order {
         self.inner.state.into()
     }
 
-    #[graphql(complexity = "10 * child_complexity + 1")]
+    #[graphql(complexity = "page::times(10, child_complexity)")]
     async fn lines(&self) -> Vec<OrderLine> {
         self.inner.lines.iter().map(OrderLine::from).collect()
     }
@@ -335,6 +335,7 @@ pub(crate) struct OrderQuery;
 #[Object]
 impl OrderQuery {
     /// One order: the caller's own, or any by its key.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn order(
         &self,
         ctx: &Context<'_>,
@@ -371,6 +372,7 @@ pub(crate) struct OrderMutation;
 #[Object]
 impl OrderMutation {
     /// Places the order: prices, tax, stock, coins, payment and invoice number in one step.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn place_order(&self, ctx: &Context<'_>, input: PlaceOrderInput) -> Result<Placed> {
         let request = api::PlaceOrder {
             cart_id: id("input.cartId", &input.cart_id)?,
@@ -387,6 +389,7 @@ impl OrderMutation {
     }
 
     /// Tries again to pay an order that waits for its money.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn pay_again(
         &self,
         ctx: &Context<'_>,
@@ -399,6 +402,7 @@ impl OrderMutation {
     }
 
     /// Cancels an order that has not been sent: stock, coins and money go back.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn cancel_order(
         &self,
         ctx: &Context<'_>,

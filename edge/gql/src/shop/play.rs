@@ -170,6 +170,7 @@ pub(crate) struct PlayQuery;
 #[Object]
 impl PlayQuery {
     /// The caller's coins; none without a session.
+    #[graphql(complexity = "page::call(child_complexity)")]
     async fn wallet(&self, ctx: &Context<'_>) -> Result<Wallet> {
         let Some(person) = op(ctx).person() else {
             return Err(fault(mela_wallet_api::WalletError::Unauthenticated));
@@ -230,11 +231,13 @@ pub(crate) struct PlayMutation;
 #[Object]
 impl PlayMutation {
     /// Sets the name under which the caller plays.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn set_nickname(&self, ctx: &Context<'_>, nickname: String) -> Result<bool> {
         services(ctx).boards.set_nickname(op(ctx), &nickname).await.map(|()| true).map_err(fault)
     }
 
     /// Marks a message as read.
+    #[graphql(complexity = "page::change(child_complexity)")]
     async fn mark_read(&self, ctx: &Context<'_>, message_id: ID) -> Result<bool> {
         let message = id("messageId", &message_id)?;
         services(ctx).messaging.mark_read(op(ctx), message).await.map(|()| true).map_err(fault)
