@@ -93,11 +93,23 @@ fn refusals(path: &str, text: &str) -> Vec<Code> {
         }
         let start = text.floor_char_boundary(at.saturating_sub(90));
         let before = &text[start..*at];
-        let Some((place, opener)) = ["invalid(", "refusal(", "bad(", "document(", ".set(\"code\","]
+        let opened = ["invalid(", "refusal(", "bad(", "document(", ".set(\"code\","]
             .into_iter()
             .filter_map(|opener| before.rfind(opener).map(|place| (start + place, opener)))
-            .max()
-        else {
+            .filter(|(place, _)| place + call(&text[*place..]) > *at)
+            .max();
+        let Some((place, opener)) = opened else {
+            // A kind's name, or a code whose kind stands right beside it.
+            if code != "NOT_FOUND" {
+                let kind = kind_beside(&text[*at..])
+                    .unwrap_or_else(|| panic!("{path}: no kind is told beside the code {code}"));
+                found.push(Code {
+                    code: code.clone(),
+                    kind,
+                    from: krate(path),
+                    message: UNTOLD.into(),
+                });
+            }
             continue;
         };
         let end = place + call(&text[place..]);
@@ -127,11 +139,20 @@ fn refusals(path: &str, text: &str) -> Vec<Code> {
                 (http(&status), inside.or_else(made))
             }
         };
-        let message =
-            message.map_or("*The message says what*".to_owned(), |(_, text)| text.clone());
+        let message = message.map_or(UNTOLD.to_owned(), |(_, text)| text.clone());
         found.push(Code { code: code.clone(), kind, from: krate(path), message });
     }
     found
+}
+
+/// What stands for a message that is made when it happens.
+const UNTOLD: &str = "*The message says what*";
+
+/// The kind that is set within a few lines after a code.
+fn kind_beside(text: &str) -> Option<String> {
+    let near = &text[..text.floor_char_boundary(400)];
+    let (_, rest) = near.split_once("\"kind\"")?;
+    literals(rest).into_iter().map(|(_, kind)| kind).next()
 }
 
 /// The length of a call, from its name to its closing bracket.
@@ -260,6 +281,14 @@ understood. Texts in italics describe the case, because its message is made when
 
 ";
 
+/// What a code's uses say, each thing once.
+fn join(uses: &[&Code], of: &dyn Fn(&Code) -> String, with: &str) -> String {
+    let mut seen = BTreeSet::new();
+    let different: Vec<String> =
+        uses.iter().map(|c| of(c)).filter(|text| seen.insert(text.clone())).collect();
+    different.join(with)
+}
+
 fn document(codes: &[Code]) -> String {
     let mut by_code: BTreeMap<&str, Vec<&Code>> = BTreeMap::new();
     for code in codes {
@@ -268,15 +297,9 @@ fn document(codes: &[Code]) -> String {
     let mut out = HEAD.to_owned();
     let _ = writeln!(out, "## The {} codes\n", by_code.len());
     out.push_str("| Code | Kind | From | Message |\n|---|---|---|---|\n");
-    for (code, uses) in by_code {
-        let join = |of: &dyn Fn(&Code) -> String, with: &str| {
-            let mut seen = BTreeSet::new();
-            let different: Vec<String> =
-                uses.iter().map(|c| of(c)).filter(|text| seen.insert(text.clone())).collect();
-            different.join(with)
-        };
-        let kind = join(&|c| c.kind.clone(), ", ");
-        let from = join(&|c| c.from.clone(), ", ");
+    for (code, mut uses) in by_code {
+        let kind = join(&uses, &|c| c.kind.clone(), ", ");
+        let from = join(&uses, &|c| c.from.clone(), ", ");
         let message = match code {
             // The text of `mela_base::Internal`, the same for all.
             "INTERNAL" => {
@@ -284,7 +307,11 @@ fn document(codes: &[Code]) -> String {
                            support if it stays"
                     .to_owned()
             }
-            _ => join(&|c| c.message.replace('|', "\\|"), " <br> "),
+            _ => {
+                let told = uses.iter().any(|c| c.message != UNTOLD);
+                uses.retain(|c| !told || c.message != UNTOLD);
+                join(&uses, &|c| c.message.replace('|', "\\|"), " <br> ")
+            }
         };
         let _ = writeln!(out, "| `{code}` | {kind} | {from} | {message} |");
     }
@@ -302,5 +329,36 @@ fn the_list_in_the_docs_is_current() {
     assert!(
         kept == now,
         "docs/errors.md is stale; renew it with `UPDATE=1 cargo test -p mela-testkit --test tidy`"
+    );
+}
+
+#[test]
+fn every_way_to_refuse_at_an_edge_is_read() {
+    let text = r#"
+fn a() { invalid("NOT_GOOD", "field", "write it otherwise") }
+fn b() { bad("NO_QUERY", &format!("`{name}` is missing")) }
+fn c() {
+    let text = "send it by POST".to_owned();
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "NO_METHOD", text)
+}
+fn d() {
+    let code = if heavy { "TOO_HEAVY" } else { "NO_ARGUMENT" };
+    e.set("code", code);
+    e.set("kind", "INVALID");
+}
+"#;
+    let found: Vec<[String; 3]> = refusals("edge/gql/src/x.rs", text)
+        .into_iter()
+        .map(|c| [c.code, c.kind, c.message])
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ["NOT_GOOD", "INVALID", "write it otherwise"],
+            ["NO_QUERY", "HTTP 400", "`{name}` is missing"],
+            ["NO_METHOD", "HTTP 405", "send it by POST"],
+            ["TOO_HEAVY", "INVALID", UNTOLD],
+            ["NO_ARGUMENT", "INVALID", UNTOLD],
+        ]
     );
 }
