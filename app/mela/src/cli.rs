@@ -14,7 +14,6 @@ use crate::{demo, import, maintenance, serve};
 #[derive(Parser)]
 #[command(
     version,
-    about,
     after_help = "Start with `mela demo`: a shop with a game, filled, with simulated providers."
 )]
 pub(crate) struct Cli {

@@ -13,10 +13,21 @@ use mela_play::QuizConfig;
 
 use crate::cli::{Settings, env};
 use crate::serve;
-use crate::shop::{Problem, Shop};
+use crate::shop::{Index, Problem, Shop};
 
-/// Refused rows that are shown; the count says the rest.
-const SHOWN: usize = 20;
+/// How many rows of each kind a short report shows.
+const SHORT: usize = 3;
+
+/// How much of the report is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Every row that was not taken, and every note.
+    All,
+    /// The sums, and a few rows.
+    Short,
+    /// Nothing.
+    Nothing,
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Source {
@@ -61,15 +72,17 @@ pub(crate) async fn run(source: Source) -> Result<ExitCode, Problem> {
     };
     let config = how.settings.load()?;
     let _log = serve::log(&config)?;
-    let shop = Shop::open(&config, env(), QuizConfig::default()).await?;
+    let shop = Shop::open(&config, env(), QuizConfig::default(), Index::Leave).await?;
     let files = if magento { Files::Magento(path) } else { Files::Json(path) };
-    let report = into_shop(&shop, &files, &how.rate, !how.no_media, true).await?;
+    let report = into_shop(&shop, &files, &how.rate, !how.no_media, Told::All).await?;
     if report.pictures > 0 {
         println!("making renditions of the pictures …");
         shop.jobs.drain().await.map_err(Problem::new)?;
     }
     shop.db.close().await;
-    Ok(ExitCode::SUCCESS)
+    // A catalogue of which nothing could be taken is a mistake that a script should notice.
+    let none = report.created + report.updated + report.unchanged == 0;
+    Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Imports and prints the report.
@@ -78,7 +91,7 @@ pub(crate) async fn into_shop(
     files: &Files<'_>,
     rate: &str,
     media: bool,
-    verbose: bool,
+    told: Told,
 ) -> Result<ImportReport, Problem> {
     let mut options = ImportOptions::new(shop.location().await?);
     options.rate = Rate::rupees_per_unit(rate).map_err(Problem::new)?;
@@ -96,18 +109,20 @@ pub(crate) async fn into_shop(
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    if verbose {
-        print_report(&report, began);
+    if told != Told::Nothing {
+        print_report(&report, began, if told == Told::All { usize::MAX } else { SHORT });
     }
     Ok(report)
 }
 
-fn print_report(report: &ImportReport, began: Instant) {
+fn print_report(report: &ImportReport, began: Instant, shown: usize) {
     let ms = began.elapsed().as_millis().max(1);
     let per_second = u128::from(report.rows) * 1_000 / ms;
     println!("read {} rows in {}.{:03} s ({per_second}/s)", report.rows, ms / 1_000, ms % 1_000);
-    if report.changed_nothing() {
-        println!("nothing changed: the shop has all of it already");
+    if report.created + report.updated + report.unchanged == 0 {
+        println!("no product was taken");
+    } else if report.changed_nothing() {
+        println!("nothing changed: the shop has these {} products already", report.unchanged);
     } else {
         println!(
             "products: {} new, {} changed, {} as they were; {} variants, {} reviews, {} categories, {} pictures",
@@ -121,11 +136,12 @@ fn print_report(report: &ImportReport, began: Instant) {
         );
     }
     for (what, list) in [("not taken", &report.refused), ("note", &report.notes)] {
-        for p in list.iter().take(SHOWN) {
-            println!("{what}: {}:{}: {}: {}", p.file, p.line, p.sku, p.reason);
+        for p in list.iter().take(shown) {
+            let sku = if p.sku.is_empty() { String::new() } else { format!("{}: ", p.sku) };
+            println!("{what}: {}:{}: {sku}{}", p.file, p.line, p.reason);
         }
-        if list.len() > SHOWN {
-            println!("{what}: … and {} more", list.len() - SHOWN);
+        if list.len() > shown {
+            println!("{what}: … and {} more; `mela import` lists them", list.len() - shown);
         }
     }
     if report.unlisted > 0 {

@@ -13,7 +13,7 @@ use mela_wallet_api::Wallet;
 
 use crate::cli::{Settings, env};
 use crate::serve;
-use crate::shop::{Problem, Shop};
+use crate::shop::{Index, Problem, Shop};
 
 /// Failed things shown at once.
 const SHOWN: u32 = 100;
@@ -59,12 +59,12 @@ pub(crate) enum Staff {
 }
 
 async fn open(settings: &Settings) -> Result<Shop, Problem> {
-    Shop::open(&settings.load()?, env(), QuizConfig::default()).await
+    Shop::open(&settings.load()?, env(), QuizConfig::default(), Index::Leave).await
 }
 
 pub(crate) async fn reindex(config: Config) -> Result<(), Problem> {
     let _log = serve::log(&config)?;
-    let shop = Shop::open(&config, env(), QuizConfig::default()).await?;
+    let shop = Shop::open(&config, env(), QuizConfig::default(), Index::Open).await?;
     shop.search
         .rebuild(&|done, total| {
             if done % 500 == 0 || done == total {
@@ -143,7 +143,7 @@ pub(crate) async fn staff(action: Staff) -> Result<(), Problem> {
 }
 
 pub(crate) async fn ledger(config: Config) -> Result<ExitCode, Problem> {
-    let shop = Shop::open(&config, env(), QuizConfig::default()).await?;
+    let shop = Shop::open(&config, env(), QuizConfig::default(), Index::Leave).await?;
     let check = shop.wallet.check().await.map_err(|e| Problem::internal(&e))?;
     println!(
         "{} transfers; sums: {} coins, {} paise",

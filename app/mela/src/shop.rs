@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mela_base::ids::LocationId;
-use mela_base::{Env, Fault, Id, Op, Paise};
+use mela_base::{Env, ErrorKind, Fault, Id, Op, Paise};
 use mela_blob::BlobStore;
 use mela_bus::Bus;
 use mela_catalog::CatalogService;
@@ -37,7 +37,11 @@ impl Problem {
 
     /// A module's error, with what the public would not be told.
     pub(crate) fn internal(error: &dyn Fault) -> Self {
-        Self(format!("{error} ({error:?})"))
+        if error.kind() == ErrorKind::Internal {
+            Self(format!("{error} ({error:?})"))
+        } else {
+            Self(error.to_string())
+        }
     }
 }
 
@@ -66,6 +70,16 @@ pub(crate) const MIGRATIONS: &[MigrationSet] = &[
 /// Time that a provider gets to answer.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Who works with the search index: only one process can have it open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Index {
+    /// This process.
+    Open,
+    /// The server, if one runs; it follows the store. Commands that do not search leave it alone, so
+    /// that they work beside a running server.
+    Leave,
+}
+
 /// All modules, wired and migrated; nothing runs yet.
 pub(crate) struct Shop {
     pub(crate) env: Env,
@@ -87,13 +101,13 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// Opens the database, brings its tables up to date and wires the modules.
-    pub(crate) async fn open(config: &Config, env: Env, quiz: QuizConfig) -> Result<Self, Problem> {
-        std::fs::create_dir_all(&config.data.dir).map_err(|e| {
-            Problem::new(format_args!(
-                "cannot make the data folder {}: {e}",
-                config.data.dir.display()
-            ))
-        })?;
+    pub(crate) async fn open(
+        config: &Config,
+        env: Env,
+        quiz: QuizConfig,
+        index: Index,
+    ) -> Result<Self, Problem> {
+        usable(&config.data.dir)?;
         let db = open_db(config, env.clone())?;
         let keys = config.security.open_keys(&env).map_err(Problem::new)?;
         if let Some(file) = &keys.file {
@@ -122,9 +136,12 @@ impl Shop {
         let wallet = Arc::new(WalletService::new(db.clone(), env.clone()));
         let inventory = Arc::new(InventoryService::new(db.clone(), env.clone()));
         let catalog = CatalogService::new(db.clone(), env.clone(), blobs.clone());
-        let search =
-            SearchService::open(&config.data.dir.join("search"), Arc::new(catalog.clone()))
-                .map_err(|e| Problem::new(e.context()))?;
+        let searched = Arc::new(catalog.clone());
+        let search = match index {
+            Index::Open => SearchService::open(&config.data.dir.join("search"), searched),
+            Index::Leave => SearchService::in_memory(searched),
+        }
+        .map_err(|e| Problem::new(e.context()))?;
         let messaging = MessagingService::new(db.clone(), env.clone(), bus.clone());
 
         let signing = vault.clone();
@@ -240,6 +257,22 @@ impl Shop {
         let found = self.inventory.locations().await.map_err(|e| Problem::internal(&e))?;
         found.first().map(|l| l.id).ok_or_else(|| Problem::new("the shop has no dispatch location"))
     }
+}
+
+/// Makes the data folder and sees that it can be written to, before anything is half-made in it.
+fn usable(dir: &std::path::Path) -> Result<(), Problem> {
+    let probe = dir.join(".probe");
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .or_else(|e| match e.kind() {
+            // Another process looked at the same time.
+            std::io::ErrorKind::NotFound if dir.is_dir() => Ok(()),
+            _ => Err(Problem::new(format_args!(
+                "cannot write to the data folder {}: {e}; choose another with --data",
+                dir.display()
+            ))),
+        })
 }
 
 /// Opens the database and brings its tables up to date.

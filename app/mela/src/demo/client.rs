@@ -93,19 +93,19 @@ impl Client {
         serde_json::from_str(&text).map_err(|e| e.to_string())
     }
 
-    /// Asks again until `find` has an answer, for at most ten seconds.
+    /// Asks again until `find` has an answer, for at most half a minute.
     pub(crate) async fn until<T>(
         &self,
         what: &str,
         mut ask: impl AsyncFnMut(&Self) -> Result<Option<T>, Failed>,
     ) -> Result<T, Failed> {
-        for _ in 0..100 {
+        for _ in 0..300 {
             if let Some(found) = ask(self).await? {
                 return Ok(found);
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        Err(format!("waited ten seconds for {what}"))
+        Err(format!("waited half a minute for {what}"))
     }
 }
 

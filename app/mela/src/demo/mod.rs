@@ -16,9 +16,9 @@ use mela_sim::Sim;
 use tokio::net::TcpListener;
 
 use crate::cli::env;
-use crate::import::{Files, into_shop};
+use crate::import::{Files, Told, into_shop};
 use crate::serve::{self, Server, free_simulators};
-use crate::shop::{Problem, Shop};
+use crate::shop::{Index, Problem, Shop};
 
 /// The shop of our own making.
 static FAIR: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/demo-shop");
@@ -112,7 +112,7 @@ async fn start(options: &Options) -> Result<Demo, Problem> {
     } else {
         QuizConfig::default()
     };
-    let shop = Shop::open(&config, env(), quiz).await?;
+    let shop = Shop::open(&config, env(), quiz, Index::Open).await?;
     fill(&shop, options).await?;
     let server = Server::start(&config, shop, listener).await?;
     if !options.once {
@@ -125,7 +125,8 @@ async fn start(options: &Options) -> Result<Demo, Problem> {
 async fn fill(shop: &Shop, options: &Options) -> Result<(), Problem> {
     let before = shop.catalog.product_count().await.map_err(|e| Problem::internal(&e))?;
     let report = if let Some(folder) = &options.catalog {
-        into_shop(shop, &Files::Magento(folder), USD, true, before == 0).await?
+        let told = if before == 0 { Told::Short } else { Told::Nothing };
+        into_shop(shop, &Files::Magento(folder), USD, true, told).await?
     } else {
         let folder = options.data.join("fair");
         unpack(&folder).map_err(|e| {
@@ -134,7 +135,7 @@ async fn fill(shop: &Shop, options: &Options) -> Result<(), Problem> {
                 folder.display()
             ))
         })?;
-        into_shop(shop, &Files::Magento(&folder), "1", true, false).await?
+        into_shop(shop, &Files::Magento(&folder), "1", true, Told::Nothing).await?
     };
     let count = shop.catalog.product_count().await.map_err(|e| Problem::internal(&e))?;
     if report.changed_nothing() {

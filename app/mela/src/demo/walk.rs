@@ -113,7 +113,10 @@ async fn browse(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
             && p["variants"][0]["price"].as_i64() < Some(400_000)
             && p["media"].as_array().is_some_and(|m| !m.is_empty())
     };
-    let chosen: Vec<&Value> = products.iter().filter(buyable).take(2).collect();
+    let mut chosen: Vec<&Value> = products.iter().filter(buyable).collect();
+    // On a shop that was filled just now, the pictures are still being made.
+    chosen.sort_by_key(|p| !p["media"][0]["card"]["url"].is_string());
+    chosen.truncate(2);
     ensure(chosen.len() == 2, "no two products can be bought")?;
     seen.variants =
         chosen.iter().map(|p| text(&p["variants"][0]["id"])).collect::<Result<_, _>>()?;
@@ -393,11 +396,7 @@ async fn mail(client: &Client, seen: &Seen) -> Result<String, Failed> {
             Ok(mail.cloned())
         })
         .await?;
-    Ok(format!(
-        "{} arrived with {} attachment(s)",
-        found["subject"],
-        found["attachments"]
-    ))
+    Ok(format!("{} arrived with {} attachment(s)", found["subject"], found["attachments"]))
 }
 
 async fn parcel(client: &Client, seen: &Seen) -> Result<String, Failed> {
