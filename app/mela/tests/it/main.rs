@@ -3,4 +3,14 @@
 // Helpers outside of test functions may unwrap too: a panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_audit;
+mod api_limits;
+mod api_live;
+mod browser;
+mod cli_config;
+mod cli_help;
+mod cli_import;
+mod cli_operate;
+mod crash;
+mod main_job;
 mod server;

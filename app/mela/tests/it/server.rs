@@ -11,6 +11,8 @@ use std::time::Duration;
 use mela_sim::{Sim, SimConfig, SmsCategory, SmsTemplate};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 /// Longest wait for anything.
@@ -197,6 +199,25 @@ impl Server {
         answer["data"].take()
     }
 
+    /// Sends these very bytes; gives the beginning of what comes back.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream =
+            TcpStream::connect(self.url.strip_prefix("http://").unwrap()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let mut answer = vec![0; 4096];
+        // The server may answer and close before it has read everything.
+        let (_, read) = tokio::join!(writer.write_all(bytes), reader.read(&mut answer));
+        String::from_utf8_lossy(&answer[..read.unwrap_or(0)]).into_owned()
+    }
+
+    /// A figure of `/metrics`, labels included in its name as they are printed; 0 if it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let all = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
+        let all = all.text().await.unwrap();
+        let line = all.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// A guest's access token.
     pub(crate) async fn guest(&self) -> String {
         let data = self.data(None, "mutation { startGuest { accessToken } }", json!({})).await;
@@ -231,6 +252,11 @@ impl Server {
     /// Runs SIGTERM's way of stopping to its end.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         self.terminate();
+        self.ended()
+    }
+
+    /// Waits for the end of a server that was told to stop.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
 
