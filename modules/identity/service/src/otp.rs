@@ -62,6 +62,16 @@ impl IdentityService {
         out
     }
 
+    /// Tries of a number, whatever the number of codes: what could not be sent does not count as
+    /// asked for, and each new code has new tries. Who keeps to the limits never meets this one.
+    fn try_limit(&self, phone: &Phone) -> Limited {
+        let config = &self.0.config;
+        let codes = config.otp_per_number_day.saturating_add(config.otp_per_number_10min);
+        let max = codes.saturating_mul(config.otp_tries);
+        let limit = Limit { max, window_ms: DAY_MS, gap_ms: 0 };
+        (self.hash("otp tries per number and day", phone.e164()), limit)
+    }
+
     /// The work does not depend on whether the number is known: nobody looks.
     pub(crate) async fn send_otp(&self, op: &Op, phone: &str) -> Result<OtpSent, IdentityError> {
         let phone = Phone::parse(phone)?;
@@ -152,6 +162,10 @@ impl IdentityService {
         let Some(phone_hash) = hashes.first() else { return Ok(Verified::Wrong) };
         let max = self.0.config.otp_tries;
         let tried = store::try_otp(tx, phone_hash, now, max)?;
+        if tried.is_some() {
+            // Before the comparison: beyond the limit the right code is refused too.
+            limits::admit(tx, &[self.try_limit(phone)], now)?;
+        }
         // The same work with or without a code to compare with.
         let expected = tried.map_or([0; 32], |(hash, _)| hash);
         let right = self.lookup().verify(CODE, &bound(phone, code), &expected);

@@ -168,6 +168,36 @@ async fn what_was_not_sent_does_not_count() {
     .await;
 }
 
+/// What was not sent does not count as a code, so without a limit of their own tries would be
+/// unlimited as long as the provider is down.
+#[tokio::test]
+async fn codes_cannot_be_guessed_while_none_is_sent() {
+    on_both(SETS, async |t| {
+        let w = World::new(t).await;
+        w.sms.down.store(true, Ordering::SeqCst);
+        let mut tries = 0;
+        'guessing: for _ in 0..20 {
+            let _ = w.id.request_otp(&nobody(), PHONE).await;
+            for _ in 0..5 {
+                let guess = w.id.verify_otp(&nobody(), PHONE, "000000").await;
+                if is_limited(&guess) {
+                    break 'guessing;
+                }
+                tries += 1;
+            }
+        }
+        assert_eq!(tries, 65, "13 codes of 5 tries");
+        // Also for who has the right code; others, and the next day, are not concerned.
+        w.sms.down.store(false, Ordering::SeqCst);
+        let code = w.code(PHONE).await;
+        assert!(is_limited(&w.id.verify_otp(&nobody(), PHONE, &code).await));
+        w.login(&nobody(), OTHER).await;
+        w.t.clock.advance_ms(24 * HOUR_MS);
+        w.login(&nobody(), PHONE).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn nothing_tells_whether_a_number_is_known() {
     on_both(SETS, async |t| {
@@ -216,11 +246,11 @@ async fn no_personal_data_lies_open_and_old_rows_go() {
             let row = w.t.db.read("t.rows", |q| q.one(&ROWS, &[])).await.unwrap();
             [0, 1, 2].map(|c| row.get::<i64>(c).unwrap())
         };
-        assert_eq!(rows().await, [1, 4, 1]);
+        assert_eq!(rows().await, [1, 5, 1]);
         assert_eq!(w.id.sweep().await.unwrap(), 0);
         w.t.clock.advance_ms(HOUR_MS);
         assert_eq!(w.id.sweep().await.unwrap(), 4);
-        assert_eq!(rows().await, [0, 1, 1]);
+        assert_eq!(rows().await, [0, 2, 1]);
         w.t.clock.advance_ms(61 * 24 * HOUR_MS);
         w.id.sweep().await.unwrap();
         assert_eq!(rows().await, [0, 0, 0]);
