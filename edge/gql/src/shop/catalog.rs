@@ -36,6 +36,7 @@ struct Batch {
     products: Vec<Arc<api::Product>>,
     stock: OnceCell<HashMap<VariantId, i64>>,
     related: OnceCell<HashMap<ProductId, Product>>,
+    categories: OnceCell<Arc<Vec<api::Category>>>,
 }
 
 impl Product {
@@ -45,6 +46,7 @@ impl Product {
             products: products.clone(),
             stock: OnceCell::new(),
             related: OnceCell::new(),
+            categories: OnceCell::new(),
         });
         products.into_iter().map(|inner| Self { inner, batch: batch.clone() }).collect()
     }
@@ -248,8 +250,12 @@ impl Product {
     }
 
     async fn categories(&self, ctx: &Context<'_>) -> Result<Vec<Category>> {
-        let tree = services(ctx).catalog.categories().await.map_err(fault)?;
-        Ok(Category::all(&tree).filter(|c| self.inner.category_ids.contains(&c.get().id)).collect())
+        let tree = self
+            .batch
+            .categories
+            .get_or_try_init(|| async { services(ctx).catalog.categories().await.map_err(fault) });
+        let tree = tree.await?;
+        Ok(Category::all(tree).filter(|c| self.inner.category_ids.contains(&c.get().id)).collect())
     }
 
     async fn attributes(&self) -> Vec<Attribute> {
