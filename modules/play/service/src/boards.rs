@@ -15,13 +15,19 @@ pub(crate) fn default_nickname(person: PersonId) -> String {
     format!("Player {:04}", u16::from_be_bytes([bytes[14], bytes[15]]) % 10_000)
 }
 
-/// Checks a name: 2 – 20 letters, digits, single spaces, no number that could be a phone's.
+/// Checks a name: 2 – 20 letters, digits, single spaces, no number that could be a phone's, and
+/// nothing that is not seen.
 pub(crate) fn check_nickname(name: &str) -> Result<String, PlayError> {
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
     let length = name.chars().count();
-    let signs = name.chars().all(|c| c.is_alphanumeric() || is_mark(c) || c == ' ');
+    let mut before = ' ';
+    let signs = name.chars().all(|c| {
+        let before = std::mem::replace(&mut before, c);
+        c.is_alphanumeric() || is_mark(c) || c == ' ' || is_joiner(c) && is_virama(before)
+    });
+    let letters = name.chars().any(char::is_alphanumeric);
     let digits = name.chars().filter(|c| c.is_numeric()).count();
-    if (2..=20).contains(&length) && signs && digits <= 5 {
+    if (2..=20).contains(&length) && signs && letters && digits <= 5 {
         return Ok(name);
     }
     Err(PlayError::Invalid {
@@ -32,7 +38,18 @@ pub(crate) fn check_nickname(name: &str) -> Result<String, PlayError> {
 
 /// Vowel signs and other marks that Indian scripts write words with.
 fn is_mark(c: char) -> bool {
-    matches!(c, '\u{0900}'..='\u{0dff}' | '\u{200c}' | '\u{200d}')
+    matches!(c, '\u{0900}'..='\u{0dff}')
+}
+
+/// Chooses a letter's form where it follows a virama; elsewhere it is not seen, and would make
+/// somebody else's name look like one's own.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// The sign that takes a letter's vowel: at the same place of each script's block but the last.
+fn is_virama(c: char) -> bool {
+    is_mark(c) && (u32::from(c) & 0x7f == 0x4d || c == '\u{0dca}')
 }
 
 /// The board with the caller's own place.

@@ -69,10 +69,22 @@ async fn names_are_checked() {
     mela_testkit::on_both(SETS, async |t| {
         let w = World::new(&t);
         let asha = op(t.env.new_id());
-        for bad in ["", "a", "9876543210", "x@y.in", "a very very very long name", "<b>hi</b>"] {
+        // The last two would show nothing, or look like somebody else's.
+        for bad in [
+            "",
+            "a",
+            "9876543210",
+            "x@y.in",
+            "a very very very long name",
+            "<b>hi</b>",
+            "\u{200d}\u{200c}",
+            "As\u{200d}ha",
+        ] {
             assert!(w.play.set_nickname(&asha, bad).await.is_err(), "{bad}");
         }
-        w.play.set_nickname(&asha, "रानी २").await.unwrap();
+        for good in ["रानी २", "क्\u{200d}ष अ", "தமிழ்"] {
+            w.play.set_nickname(&asha, good).await.unwrap();
+        }
     })
     .await;
 }
