@@ -117,8 +117,8 @@ impl Catalog for CatalogService {
         let seen = self.cache.seen();
         let product = match self.cache.by_slug(slug) {
             Some(product) => Some(product),
-            // No slug is longer; what is longer is not worth a question.
-            None if slug.len() > 300 => None,
+            // No slug is longer or holds such signs; PostgreSQL would refuse a NUL as our mistake.
+            None if slug.len() > 300 || slug.contains(char::is_control) => None,
             None => {
                 let slug = slug.to_owned();
                 let read = move |q: &mut Query<'_>| store::product_by_slug(q, &slug);
