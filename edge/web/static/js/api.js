@@ -116,7 +116,7 @@ export async function gql(query, variables, signal) {
   try {
     return await post(query, variables, access, signal);
   } catch (error) {
-    if (!access || !['TOKEN_EXPIRED', 'UNAUTHENTICATED'].includes(error.code)) throw error;
+    if (!access || !['TOKEN_EXPIRED', 'UNAUTHENTICATED', 'SESSION_ENDED'].includes(error.code)) throw error;
     return post(query, variables, await refresh(access), signal);
   }
 }
@@ -143,6 +143,8 @@ export async function logout(everywhere) {
   try {
     await gql(everywhere ? 'mutation { logoutEverywhere }' : 'mutation { logout }');
   } finally {
+    // Phones are shared: the next person must not meet this one's address and orders.
+    ['mela.address', 'mela.orderKeys', 'mela.try'].forEach((name) => store.set(name, null));
     keep(null);
   }
 }
