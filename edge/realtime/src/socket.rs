@@ -37,9 +37,9 @@ const GOING_AWAY: Close = Close(1001, "the server restarts; resume");
 pub(crate) async fn serve(shared: Shared, mut socket: WebSocket) {
     shared.sessions.add(1);
     let close = match hello(&shared, &mut socket).await {
-        Ok(Some((person, link))) => {
+        Ok(Some((actor, person, link))) => {
             let id = link.id;
-            let ended = session(&shared, &mut socket, person, link).await;
+            let ended = session(&shared, &mut socket, &actor, person, link).await;
             shared.play.disconnect(person, id);
             ended
         }
@@ -54,7 +54,10 @@ pub(crate) async fn serve(shared: Shared, mut socket: WebSocket) {
 }
 
 /// Waits for the hello. `None` if the client went away.
-async fn hello(shared: &Shared, socket: &mut WebSocket) -> Result<Option<(PersonId, Link)>, Close> {
+async fn hello(
+    shared: &Shared,
+    socket: &mut WebSocket,
+) -> Result<Option<(Actor, PersonId, Link)>, Close> {
     let deadline = Instant::now() + HELLO_WITHIN;
     let mut shutdown = shared.shutdown.clone();
     let text = loop {
@@ -83,7 +86,7 @@ async fn hello(shared: &Shared, socket: &mut WebSocket) -> Result<Option<(Person
     };
     let Actor::Person { id: person, .. } = actor else { return Err(UNAUTHENTICATED) };
     match shared.play.connect(person, resume).await {
-        Ok(link) => Ok(Some((person, link))),
+        Ok(link) => Ok(Some((actor, person, link))),
         Err(error) => {
             refuse(socket, &error).await;
             Err(GOING_AWAY)
@@ -95,6 +98,7 @@ async fn hello(shared: &Shared, socket: &mut WebSocket) -> Result<Option<(Person
 async fn session(
     shared: &Shared,
     socket: &mut WebSocket,
+    actor: &Actor,
     person: PersonId,
     mut link: Link,
 ) -> Option<Close> {
@@ -119,6 +123,10 @@ async fn session(
             () = stopped(&mut shutdown) => return Some(GOING_AWAY),
         };
         silent_at = Instant::now() + SILENCE;
+        // Logged out elsewhere: the token of the hello counts for no more than its session.
+        if shared.identity.has_ended(actor) {
+            return Some(UNAUTHENTICATED);
+        }
         let text = match message {
             Message::Text(text) if text.len() > MAX_MESSAGE => return Some(TOO_LARGE),
             Message::Text(text) => text,

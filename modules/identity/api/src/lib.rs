@@ -130,6 +130,9 @@ pub trait Identity: Send + Sync {
     async fn logout_everywhere(&self, op: &Op) -> Result<(), IdentityError>;
     /// Reads an access token: signature, expiry, revocation. No database, safe on hot paths.
     fn authenticate(&self, access_token: &str) -> Result<Actor, IdentityError>;
+    /// True if the session of a person has ended since they were let in. Whoever keeps a connection
+    /// open asks with every message, and at least every few minutes. No database.
+    fn has_ended(&self, actor: &Actor) -> bool;
     /// The public keys, as a JWKS document.
     fn jwks(&self) -> String;
 

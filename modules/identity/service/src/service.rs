@@ -144,6 +144,10 @@ impl Identity for IdentityService {
         Ok(actor)
     }
 
+    fn has_ended(&self, actor: &Actor) -> bool {
+        matches!(actor, Actor::Person { session, .. } if self.0.ended.has(*session))
+    }
+
     fn jwks(&self) -> String {
         self.0.minter.signer.jwks().to_string()
     }

@@ -105,6 +105,11 @@ async fn a_logout_is_durable_and_reaches_other_processes() {
             bus.dispatch_once().await.unwrap();
             tokio::task::yield_now().await;
         }
+        // Connections that are open learn it too, and only they.
+        for process in [&w.id, &other] {
+            assert!(process.has_ended(&op.actor));
+            assert!(!process.has_ended(&w.op(&there).actor));
+        }
         // A process that starts later knows as well.
         let (_, later) = w.restarted().await;
         assert!(is_ended(&later.authenticate(&here.tokens.access_token)));
