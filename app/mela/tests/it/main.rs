@@ -6,6 +6,7 @@
 mod api_audit;
 mod api_limits;
 mod api_live;
+mod api_rights;
 mod api_statements;
 mod browser;
 mod cli_config;
