@@ -21,6 +21,7 @@ pub const STATEMENTS: &[&Sql] = &[
     &COUNTS,
     &DEAD,
     &REPLAY,
+    &REVIVE,
     &DISCARD,
     &SCHEDULE_PUT,
     &SCHEDULE_NEXT,
@@ -87,6 +88,11 @@ const DEAD: Sql = Sql::new(
 const REPLAY: Sql = Sql::new(
     "jobs.replay",
     "UPDATE job SET state = 'ready', attempts = 0, run_at = ?2 WHERE id = ?1 AND state = 'dead'",
+);
+const REVIVE: Sql = Sql::new(
+    "jobs.revive",
+    "UPDATE job SET state = 'ready', attempts = 0, run_at = ?2
+     WHERE unique_key = ?1 AND state = 'dead'",
 );
 const DISCARD: Sql = Sql::new("jobs.discard", "DELETE FROM job WHERE id = ?1 AND state = 'dead'");
 
@@ -241,6 +247,11 @@ pub(crate) fn dead(q: &mut Query<'_>, limit: i64) -> Result<Vec<Job>, DbError> {
 pub(crate) fn replay(tx: &mut Tx<'_>, id: JobId, now: Timestamp) -> Result<bool, DbError> {
     tx.wake(Wake::Jobs);
     Ok(tx.exec(&REPLAY, &params![id, now])? == 1)
+}
+
+/// Lets the dead job of this key run again.
+pub(crate) fn revive(tx: &mut Tx<'_>, key: &str, now: Timestamp) -> Result<bool, DbError> {
+    Ok(tx.exec(&REVIVE, &params![key, now])? == 1)
 }
 
 pub(crate) fn discard(tx: &mut Tx<'_>, id: JobId) -> Result<bool, DbError> {

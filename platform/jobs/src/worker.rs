@@ -272,13 +272,17 @@ impl Inner {
                     }
                     soonest = soonest.min(after.micros());
                     if store::schedule_move(tx, kind, due, after)? {
+                        let key = format!("schedule:{kind}");
                         let job = NewJob {
                             kind,
                             payload: serde_json::Value::Null,
                             run_at: due,
-                            unique_key: Some(format!("schedule:{kind}")),
+                            unique_key: Some(key.clone()),
                         };
-                        store::enqueue(tx, &env, &job)?;
+                        // One that was given up would stand in the way of its schedule for ever.
+                        if !store::enqueue(tx, &env, &job)? && store::revive(tx, &key, due)? {
+                            tracing::warn!(kind, "a scheduled job that was given up runs again");
+                        }
                     }
                 }
                 Ok::<_, DbError>(soonest)
@@ -295,6 +299,14 @@ impl Inner {
         let bulk = handler.bulk();
         let max_attempts = handler.max_attempts();
         let job = Arc::new(job);
+        // Attempts that never came to an outcome: their processes died, perhaps of this job.
+        if job.attempts > max_attempts {
+            let lost = Err(JobError::Fatal("every attempt ended with its process".to_owned()));
+            if let Err(error) = self.settle(job.clone(), lost, max_attempts).await {
+                tracing::warn!(%error, kind = job.kind, job = %job.id, "a job's outcome was not kept");
+            }
+            return bulk;
+        }
         // A task of its own, so that a panic is one failed attempt.
         let mut task = tokio::spawn({
             let job = job.clone();

@@ -346,3 +346,56 @@ async fn a_heap_of_bulk_jobs_leaves_places_to_others() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_schedule_outlives_a_job_that_was_given_up() {
+    on_both(&[MIGRATIONS], async |t| {
+        let broken = Arc::new(AtomicUsize::new(1));
+        let still = broken.clone();
+        let (jobs, washer) = jobs(
+            &t,
+            t.db.clone(),
+            false,
+            Box::new(move |_| match still.load(Ordering::SeqCst) {
+                0 => Ok(()),
+                _ => Err(JobError::Fatal("no water".into())),
+            }),
+        );
+        jobs.every_ms(KIND, MINUTE_MS);
+        jobs.drain().await.unwrap();
+        t.clock.advance_ms(MINUTE_MS);
+        assert_eq!(jobs.drain().await, Ok(1));
+        assert_eq!(jobs.dead_count().await, Ok(1));
+        broken.store(0, Ordering::SeqCst);
+        t.clock.advance_ms(MINUTE_MS);
+        assert_eq!(jobs.drain().await, Ok(1));
+        assert_eq!((washer.ran.lock().len(), jobs.dead_count().await), (1, Ok(0)));
+    })
+    .await;
+}
+
+/// A job that ends its process every time (no memory left, say) must not do so for ever.
+#[tokio::test]
+async fn a_job_whose_processes_die_is_given_up() {
+    on_both(&[MIGRATIONS], async |t| {
+        let (jobs, washer) = jobs(&t, t.db.clone(), true, Box::new(|_| Ok(())));
+        put(&t, 1, t.env.now(), None).await;
+        for _ in 0..3 {
+            let process = tokio::spawn({
+                let jobs = jobs.clone();
+                async move { jobs.run_due_once().await }
+            });
+            washer.came.notified().await;
+            process.abort();
+            assert!(process.await.is_err());
+            t.clock.advance_ms(10 * MINUTE_MS);
+        }
+        assert_eq!(jobs.run_due_once().await, Ok(1));
+        assert_eq!(washer.tries.load(Ordering::SeqCst), 3);
+        let dead = jobs.dead_letters().await.unwrap();
+        assert_eq!(dead.len(), 1);
+        assert_eq!(dead[0].last_error.as_deref(), Some("every attempt ended with its process"));
+        assert_eq!(jobs.pending().await, Ok(0));
+    })
+    .await;
+}
