@@ -1,6 +1,7 @@
 //! Giving money back: written down first, then sent as often as it takes.
 
-use mela_base::{Env, Internal, MINUTE_MS, Paise};
+use mela_base::ids::RefundId;
+use mela_base::{Env, Id, Internal, MINUTE_MS, Paise};
 use mela_db::Tx;
 use mela_payments_api::{NewRefund, PaymentError};
 
@@ -64,7 +65,8 @@ impl PaymentsService {
     }
 }
 
-/// Writes a refund down and sets its money aside; the one that is there if it was asked before.
+/// Writes a refund down and sets its money aside; the one that is there if it was asked before and
+/// has not failed.
 pub(crate) fn refund_in(
     tx: &mut Tx<'_>,
     asked: &NewRefund,
@@ -75,15 +77,22 @@ pub(crate) fn refund_in(
         let same = row.payment_id == asked.payment_id && row.amount == asked.amount;
         if same { Ok(row) } else { Err(PaymentError::RefundDiffers) }
     };
-    if let Some(row) = store::refund_by_id(tx, asked.id)? {
-        return same(row);
+    let mut id = asked.id;
+    while let Some(row) = store::refund_by_id(tx, id)? {
+        let row = same(row)?;
+        if row.state != RefundState::Failed {
+            return Ok(row);
+        }
+        // Asked again after it had failed: the money is still here. The gateway would answer the
+        // old name with the old failure.
+        id = RefundId(Id::from_name(&format!("again:{id}")));
     }
     let p = store::by_id(tx, asked.payment_id)?.ok_or(PaymentError::PaymentNotFound)?;
     let Some(gateway_payment) = p.gateway_payment_id.filter(|_| p.captured > Paise::ZERO) else {
         return Err(PaymentError::WrongState);
     };
     let row = NewRefundRow {
-        id: asked.id,
+        id,
         payment_id: asked.payment_id,
         gateway_payment_id: &gateway_payment,
         amount: asked.amount,
@@ -99,6 +108,6 @@ pub(crate) fn refund_in(
     if new && !store::reserve_refund(tx, asked.payment_id, asked.amount, now)? {
         return Err(PaymentError::RefundTooLarge);
     }
-    let row = store::refund_by_id(tx, asked.id)?;
+    let row = store::refund_by_id(tx, id)?;
     same(row.ok_or_else(|| Internal::new("a refund that was just written is gone"))?)
 }

@@ -162,3 +162,30 @@ async fn settle_sim(shop: &Shop, state: &str) {
     }
     panic!("no refund became {state}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_again_after_it_failed() {
+    on_both(SETS, async |t| {
+        let shop = Shop::open(t).await;
+        let (order, id, _) = paid(&shop, 50_000).await;
+        shop.control("scenario", json!({ "refund_pending_ms": 60_000, "refunds_fail": true }))
+            .await;
+        let (refund, done) = shop.refund(id, 50_000).await;
+        done.unwrap();
+        shop.control("clock", json!({ "advance_ms": 120_000 })).await;
+        settle_sim(&shop, "failed").await;
+        shop.pass(120_000).await;
+        assert_eq!(shop.only(order).await.refunded, Paise(0));
+
+        // The same order to pay back, as a replayed job gives it.
+        shop.control("scenario", json!({})).await;
+        shop.refund_as(refund, id, 50_000).await.unwrap();
+        shop.refund_as(refund, id, 50_000).await.unwrap();
+        assert_eq!(shop.state(order).await, PaymentState::Refunded);
+        assert_eq!(shop.booked(Account::Refunds).await, 50_000);
+        let ledger = shop.get("/_sim/ledger").await;
+        assert_eq!(ledger["refunds"].as_array().unwrap().len(), 2, "one failed, one done");
+        shop.agree().await;
+    })
+    .await;
+}
