@@ -146,6 +146,10 @@ impl Shipping for ShippingService {
             tracing::warn!(request = %op.request_id, %order, %error, "the courier did not take a parcel");
             failed(error)
         })?;
+        // Called off while the courier was told and did not know it yet: it does now.
+        if inner.parcel(order).await?.is_some_and(|p| p.called_off_unheard()) {
+            inner.shipway.cancel(&parcel.order_number).await.map_err(failed)?;
+        }
         let env = inner.env.clone();
         inner
             .db
@@ -160,12 +164,13 @@ impl Shipping for ShippingService {
     async fn cancel(&self, op: &Op, order: OrderId) -> Result<(), ShippingError> {
         let inner = &self.0;
         let Some(parcel) = inner.parcel(order).await? else { return Ok(()) };
-        if parcel.state.is_final() {
+        let unheard = parcel.called_off_unheard();
+        if parcel.state.is_final() && !unheard {
             return Ok(());
         }
         // Even one whose push was never answered: the courier may have it.
-        let known = inner.shipway.order(&parcel.order_number).await.map_err(failed)?;
-        if known.is_some() {
+        let known = inner.shipway.order(&parcel.order_number).await.map_err(failed)?.is_some();
+        if known {
             match inner.shipway.cancel(&parcel.order_number).await {
                 Ok(()) => {}
                 Err(error) => {
@@ -181,7 +186,19 @@ impl Shipping for ShippingService {
             text: "Called off by the shop".to_owned(),
             place: None,
         };
-        inner.apply(order, Booking { scans: vec![scan], ..Booking::default() }).await
+        let scans = if unheard { Vec::new() } else { vec![scan] };
+        let booking = Booking { scans, ..Booking::default() };
+        let env = inner.env.clone();
+        inner
+            .db
+            .write("shipping.called_off", move |tx| {
+                if known {
+                    store::pushed(tx, order, env.now())?;
+                }
+                apply_in(tx, &env, order, &booking)
+            })
+            .await
+            .map_err(internal)
     }
 
     async fn of_orders(&self, orders: &[OrderId]) -> Result<Vec<Parcel>, ShippingError> {

@@ -105,6 +105,11 @@ fn state(row: &Row, column: usize) -> Result<ParcelState, DbError> {
 }
 
 impl ParcelRow {
+    /// Called off when the courier did not know it: a push that was on its way may arrive later.
+    pub(crate) fn called_off_unheard(&self) -> bool {
+        self.state == ParcelState::Cancelled && self.pushed_at.is_none()
+    }
+
     fn read(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
             order_id: row.get(0)?,

@@ -1,7 +1,10 @@
 //! Handing over, calling off, and what can be delivered where.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+
 use mela_shipping_api::{ParcelState, Shipping, ShippingError};
-use mela_testkit::on_both;
+use mela_testkit::{TestDb, on_both};
 use serde_json::json;
 
 use crate::stub::{Reply, Stub};
@@ -135,6 +138,54 @@ async fn called_off() {
         assert_eq!(desk.at_the_courier().await, 2, "what was called off is not handed over");
     })
     .await;
+}
+
+/// The courier is slow to take an order; meanwhile the shop calls it off, and the courier says that
+/// it knows of none. Whether the push is `answered` or not, the courier is told in the end, once.
+async fn called_off_meanwhile(t: TestDb, answered: bool) {
+    let (came, arrived) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel();
+    let (wait, taken, looks) = (Mutex::new(wait), AtomicBool::new(false), AtomicUsize::new(0));
+    let stub = Stub::start(move |request| {
+        let (status, body) = match request.line.as_str() {
+            "POST /v2orders" => {
+                came.send(()).unwrap();
+                wait.lock().unwrap().recv().unwrap();
+                taken.store(true, Ordering::SeqCst);
+                (if answered { 200 } else { 500 }, r#"{"success":true,"message":"ok"}"#)
+            }
+            "POST /Cancelorders" => (200, r#"[{"order_id":"M26-1","success":true}]"#),
+            _ if !taken.load(Ordering::SeqCst) => (200, r#"{"success":0,"message":[]}"#),
+            // The look right after a push that was not answered.
+            _ if !answered && looks.fetch_add(1, Ordering::SeqCst) == 0 => (500, "{}"),
+            _ => (200, r#"{"success":1,"message":[{"order_id":"M26-1"}]}"#),
+        };
+        Reply(status, body.to_owned())
+    })
+    .await;
+    let desk = Desk::at(t, &stub.url, None, None);
+    let parcel = desk.parcel("M26-1");
+    let order = parcel.order_id;
+    let shipping = desk.shipping.clone();
+    let pushing = tokio::spawn(async move { shipping.push(&op(), parcel).await });
+    tokio::task::spawn_blocking(move || arrived.recv()).await.unwrap().unwrap();
+    desk.shipping.cancel(&op(), order).await.unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(pushing.await.unwrap().is_ok(), answered);
+    // What orders do after a push, or at the next try of it.
+    for _ in 0..2 {
+        desk.shipping.cancel(&op(), order).await.unwrap();
+    }
+    assert_eq!(desk.state(order).await, ParcelState::Cancelled);
+    assert_eq!(desk.events().await, [ParcelState::Cancelled]);
+    let told = stub.seen().iter().filter(|r| r.line == "POST /Cancelorders").count();
+    assert_eq!(told, 1, "{answered}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn called_off_while_the_courier_is_told() {
+    on_both(SETS, async |t| called_off_meanwhile(t, true).await).await;
+    on_both(SETS, async |t| called_off_meanwhile(t, false).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
