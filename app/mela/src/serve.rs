@@ -8,7 +8,7 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use mela_config::{Config, LogFormat, Role, Switch};
 use mela_gql::{GraphqlConfig, Limits, ShopInfo};
-use mela_http::{Readiness, RequestIds};
+use mela_http::{Proxies, Readiness, RequestIds};
 use mela_play::QuizConfig;
 use mela_search_api::Search;
 use mela_sim::{Sim, SimConfig};
@@ -178,10 +178,15 @@ impl Server {
         if has(Role::Web) {
             app = app.merge(mela_web::router(!config.is_production()));
         }
-        let app = app.layer(axum::middleware::from_fn_with_state(
-            RequestIds(shop.env.clone()),
-            mela_http::request_ids,
-        ));
+        let app = app
+            .layer(axum::middleware::from_fn_with_state(
+                Proxies(config.server.proxies),
+                mela_http::client_addresses,
+            ))
+            .layer(axum::middleware::from_fn_with_state(
+                RequestIds(shop.env.clone()),
+                mela_http::request_ids,
+            ));
         spawn_http(&mut http, listener, app, draining);
         readiness.set(true);
         let grace = Duration::from_secs(config.server.shutdown_grace_s);

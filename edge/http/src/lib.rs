@@ -19,7 +19,7 @@ use mela_shipping_api::Shipping;
 use mela_telemetry::Metrics;
 
 pub use health::Readiness;
-pub use request::{RequestIds, request_ids};
+pub use request::{Proxies, RequestIds, client_addresses, request_ids};
 
 /// Largest webhook or redirect body, in bytes.
 const MAX_HOOK_BYTES: usize = 256 * 1024;

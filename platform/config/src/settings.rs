@@ -162,6 +162,8 @@ settings! {
         listen: SocketAddr = r#""127.0.0.1:8080""#, rule(Kind::Address);
         /// The address under which shoppers reach the shop; empty means `http://` and `listen`.
         public_url: String = r#""""#, URL.production();
+        /// How many proxies stand in front of the server, each of which adds the address it hears from to `x-forwarded-for`. With 0 that header is not believed, and limits by address count all that comes through a proxy as one caller.
+        proxies: usize = "0", int(0, 8);
         /// What this process does.
         roles: Vec<Role> = r#"["web", "checkout", "play", "worker"]"#, rule(Kind::ListOf(&["web", "checkout", "play", "worker"]));
         /// How many seconds requests under way get to finish when the server is told to stop.
