@@ -250,11 +250,13 @@ impl OrdersService {
                 event.order_id
             )));
         };
-        if row.parcel_at.is_some_and(|at| event.at < at) {
+        // The end of the way counts whenever it is heard of: scans that are stamped later can come
+        // before it, and no other news follows.
+        if !event.state.is_final() && row.parcel_at.is_some_and(|at| event.at < at) {
             return Ok(());
         }
         let news = row.parcel_at.is_none_or(|at| event.at > at);
-        row.parcel_at = Some(event.at);
+        row.parcel_at = row.parcel_at.max(Some(event.at));
         let Some(to) = rules::state_of_parcel(event.state) else {
             if news && event.state == ParcelState::Lost {
                 return self.note_in(tx, &mut row, "the courier has lost the parcel");

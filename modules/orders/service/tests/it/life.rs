@@ -296,3 +296,21 @@ async fn a_watcher_sees_every_state_and_the_end() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_end_of_the_way_counts_though_stray_scans_came_first() {
+    on_both(SETS, async |t| {
+        let s = shop(t).await;
+        let id = cash(&s).await.order.id;
+        s.settle().await;
+        parcel(&s, id, ParcelState::OutForDelivery).await;
+        // The depot stamped its list after the door had been opened.
+        let at = s.now().plus_ms(-60_000);
+        s.announce(ParcelMoved { order_id: id, state: ParcelState::Delivered, at }).await;
+        assert_eq!(s.get(id).await.state, OrderState::Delivered);
+        let payments = s.gateway.of_orders(&[id]).await.unwrap();
+        assert_eq!(payments[0].state, PaymentState::Captured);
+        s.check().await;
+    })
+    .await;
+}
