@@ -8,7 +8,7 @@ use mela_base::{DAY_MS, ErrorKind, Fault, Internal, Op, Paise, Phone, Timestamp}
 use mela_jobs::{Job, JobError, JobHandler, Jobs, NewJob};
 use mela_notify_api::{NotifyError, SmsTemplate};
 use mela_orders_api::{OrderError, OrderState};
-use mela_payments_api::{Method, NewRefund};
+use mela_payments_api::{Method, NewRefund, PaymentCaptured, PaymentState};
 use mela_shipping_api::{NewParcel, ParcelItem, Recipient, ShippingError};
 
 use crate::OrdersService;
@@ -73,12 +73,22 @@ impl OrdersService {
                 .db
                 .read("orders.waiting", move |q| Ok::<_, Fail>(order::waiting(q, now, CHUNK)?))
                 .await?;
-            let mut cancelled = 0;
+            let paid = self.paid(&ids).await?;
+            let (mut cancelled, mut confirmed) = (0, 0);
             // One by one: each is short, and one that fails does not hold up the others.
             for id in &ids {
                 let (this, id) = (self.clone(), *id);
-                let done = self.db.write("orders.expire", move |tx| this.expire_in(tx, id)).await;
+                let money = paid.iter().find(|event| event.order_id == id).cloned();
+                let in_time = money.is_some();
+                let done = self
+                    .db
+                    .write("orders.expire", move |tx| match &money {
+                        Some(event) => this.captured_in(tx, event).map(|()| true),
+                        None => this.expire_in(tx, id),
+                    })
+                    .await;
                 match done {
+                    Ok(done) if in_time => confirmed += usize::from(done),
                     Ok(done) => cancelled += usize::from(done),
                     Err(fail) => {
                         let error = Internal::from(fail);
@@ -87,10 +97,21 @@ impl OrdersService {
                 }
             }
             total += cancelled;
-            if cancelled == 0 || (ids.len() as i64) < CHUNK {
+            if cancelled + confirmed == 0 || (ids.len() as i64) < CHUNK {
                 return Ok(total);
             }
         }
+    }
+
+    /// Of orders that wait for their money, those whose money is here: its event is late, because
+    /// the dispatcher stood still or could not handle it. They are not called off but confirmed.
+    async fn paid(&self, ids: &[OrderId]) -> Result<Vec<PaymentCaptured>, Fail> {
+        let payments = self.payments.of_orders(ids).await?;
+        Ok(payments
+            .into_iter()
+            .filter(|p| p.state == PaymentState::Captured)
+            .map(|p| PaymentCaptured { payment_id: p.id, order_id: p.order_id, amount: p.amount })
+            .collect())
     }
 
     async fn delete_idle_carts(&self) -> Result<u64, Fail> {

@@ -314,3 +314,28 @@ async fn the_end_of_the_way_counts_though_stray_scans_came_first() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_order_that_was_paid_in_time_is_not_called_off() {
+    on_both(SETS, async |t| {
+        let s = shop(t).await;
+        let (paid, unpaid) = (online(&s).await.order, {
+            let cart = s.cart(&anonymous(), &[line(BAG, 1)]).await;
+            s.place(&anonymous(), &cart, Method::Razorpay, "key-00002").await.unwrap().order
+        });
+        s.settle().await;
+        // The money came, but nobody has dispatched the news until the time ran out.
+        s.paid(paid.id, Paise::ZERO).await;
+        s.t.clock.advance_ms(20 * 60_000);
+        s.inventory_is_known().await;
+        assert_eq!(s.orders.cancel_expired().await.unwrap(), 1);
+        assert_eq!(s.get(unpaid.id).await.state, OrderState::Cancelled);
+        assert_eq!(s.get(paid.id).await.state, OrderState::Confirmed);
+        captured(&s, paid.id, paid.totals.to_pay).await;
+        assert_eq!(s.get(paid.id).await.history.len(), 2);
+        assert!(s.gateway.refunds.lock().unwrap().is_empty());
+        assert_eq!((s.stock(SHIRT).await, s.stock(BAG).await), ((1_000, 2), (1_000, 0)));
+        s.check().await;
+    })
+    .await;
+}
