@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mela_base::ids::{OrderId, PaymentId, RefundId};
-use mela_base::{DAY_MS, ErrorKind, Fault, Internal, Op, Paise, Phone, Timestamp};
+use mela_base::{DAY_MS, ErrorKind, Fault, Id, Internal, Op, Paise, Phone, Timestamp};
 use mela_jobs::{Job, JobError, JobHandler, Jobs, NewJob};
 use mela_notify_api::{NotifyError, SmsTemplate};
 use mela_orders_api::{OrderError, OrderState};
-use mela_payments_api::{Method, NewRefund, PaymentCaptured, PaymentState};
+use mela_payments_api::{Method, NewRefund, PaymentCaptured, PaymentError, PaymentState};
 use mela_shipping_api::{NewParcel, ParcelItem, Recipient, ShippingError};
 
 use crate::OrdersService;
@@ -218,16 +218,38 @@ impl OrdersService {
             amount: field(job, "amount")?,
             reason: field(job, "reason")?,
         };
-        match self.payments.refund(op, refund).await {
+        let mut done = self.payments.refund(op, refund.clone()).await;
+        if matches!(done, Err(PaymentError::RefundTooLarge)) {
+            let Some(rest) = self.rest(job, refund).await? else { return Ok(()) };
+            done = self.payments.refund(op, rest).await;
+        }
+        match done {
             Ok(()) => Ok(()),
             Err(error) => {
                 let text = format!("{}: {error}", error.code());
                 match error.kind() {
                     ErrorKind::Unavailable | ErrorKind::Internal => Err(JobError::Retry(text)),
+                    // Another part of it went back at this moment.
+                    _ if matches!(error, PaymentError::RefundTooLarge) => {
+                        Err(JobError::Retry(text))
+                    }
                     _ => Err(JobError::Fatal(text)),
                 }
             }
         }
+    }
+
+    /// A part of the money went back before, by hand at the gateway: the refund of what is left.
+    /// `None` if nothing is. Its own id, because the same id with another amount is refused.
+    async fn rest(&self, job: &Job, whole: NewRefund) -> Result<Option<NewRefund>, JobError> {
+        let order: OrderId = field(job, "order")?;
+        let payments = self.payments.of_orders(&[order]).await.map_err(Fail::from)?;
+        let left = payments
+            .iter()
+            .find(|p| p.id == whole.payment_id)
+            .map_or(Paise::ZERO, |p| p.amount - p.refunded);
+        let id = RefundId(Id::from_name(&format!("order-rest:{}", whole.payment_id)));
+        Ok((left > Paise::ZERO).then(|| NewRefund { id, amount: left.min(whole.amount), ..whole }))
     }
 }
 

@@ -152,6 +152,7 @@ impl OrdersService {
         let job = NewJob {
             kind: jobs::REFUND,
             payload: serde_json::json!({
+                "order": row.id,
                 "payment": row.payment_id,
                 "refund": RefundId(Id::from_name(&format!("order:{}", row.payment_id))),
                 "amount": amount,

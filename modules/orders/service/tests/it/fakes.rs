@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use mela_base::ids::{MessageId, OrderId, PaymentId};
-use mela_base::{Op, Page, PageRequest, Phone, pincode};
+use mela_base::{Op, Page, PageRequest, Paise, Phone, pincode};
 use mela_db::Tx;
 use mela_messaging_api::{Message, MessageStream, Messaging, MessagingError, NewMessage};
 use mela_notify_api::{Mail, MailSender, NotifyError, SmsSender, SmsTemplate};
@@ -21,6 +21,8 @@ pub(crate) struct Gateway {
     pub(crate) down: AtomicBool,
     pub(crate) started: Mutex<Vec<PaymentId>>,
     pub(crate) refunds: Mutex<Vec<NewRefund>>,
+    /// Of what was paid, how much has not gone back yet; `None` for all.
+    pub(crate) left: Mutex<Option<Paise>>,
 }
 
 #[async_trait]
@@ -70,6 +72,9 @@ impl Payments for Gateway {
 
     async fn refund(&self, _: &Op, refund: NewRefund) -> Result<(), PaymentError> {
         let mut refunds = self.refunds.lock().unwrap();
+        if self.left.lock().unwrap().is_some_and(|left| refund.amount > left) {
+            return Err(PaymentError::RefundTooLarge);
+        }
         if !refunds.iter().any(|r| r.id == refund.id) {
             refunds.push(refund);
         }

@@ -339,3 +339,31 @@ async fn an_order_that_was_paid_in_time_is_not_called_off() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_left_of_the_money_goes_back() {
+    on_both(SETS, async |t| {
+        let s = shop(t).await;
+        let order = online(&s).await.order;
+        captured(&s, order.id, order.totals.to_pay).await;
+        // A part was given back by hand at the gateway, for the long wait.
+        s.paid(order.id, Paise(10_000)).await;
+        let left = order.totals.to_pay - Paise(10_000);
+        *s.gateway.left.lock().unwrap() = Some(left);
+        s.orders.cancel(&system(), order.id, None, "").await.unwrap();
+        s.settle().await;
+        let refunds = s.gateway.refunds.lock().unwrap().clone();
+        assert_eq!((refunds.len(), refunds[0].amount), (1, left));
+
+        // All of it was.
+        let cart = s.cart(&anonymous(), &[line(SHIRT, 1)]).await;
+        let all = s.place(&anonymous(), &cart, Method::Razorpay, "key-00002").await.unwrap().order;
+        captured(&s, all.id, all.totals.to_pay).await;
+        s.paid(all.id, all.totals.to_pay).await;
+        *s.gateway.left.lock().unwrap() = Some(Paise::ZERO);
+        s.orders.cancel(&system(), all.id, None, "").await.unwrap();
+        s.settle().await;
+        assert_eq!(s.gateway.refunds.lock().unwrap().len(), 1);
+    })
+    .await;
+}

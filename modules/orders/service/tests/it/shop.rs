@@ -167,6 +167,7 @@ pub(crate) async fn shop_with(t: TestDb, config: OrdersConfig) -> Shop {
         down: false.into(),
         started: Default::default(),
         refunds: Default::default(),
+        left: Default::default(),
     });
     let keyring = Keyring::new(MasterKey::generate(&env), None).unwrap();
     let vault = Vault::new(keyring, env.clone());
