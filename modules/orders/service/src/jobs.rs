@@ -140,10 +140,15 @@ impl OrdersService {
     }
 
     async fn push_parcel(&self, op: &Op, job: &Job) -> Result<(), JobError> {
-        if self.job_row(job).await?.state != OrderState::Confirmed {
-            return Ok(());
-        }
         let id: OrderId = field(job, "order")?;
+        match self.job_row(job).await?.state {
+            OrderState::Confirmed => {}
+            // Perhaps a try before this one ended after the courier had been told.
+            OrderState::Cancelled => {
+                return self.shipping.cancel(op, id).await.map_err(|e| shipping(&e));
+            }
+            _ => return Ok(()),
+        }
         let this = self.clone();
         let loaded = self
             .db

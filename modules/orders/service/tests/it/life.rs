@@ -367,3 +367,17 @@ async fn what_is_left_of_the_money_goes_back() {
     })
     .await;
 }
+
+/// The courier was told, then the process died; meanwhile the order was called off.
+#[tokio::test]
+async fn a_push_that_was_cut_off_looks_whether_the_order_still_stands() {
+    on_both(SETS, async |t| {
+        let s = shop(t).await;
+        let id = cash(&s).await.order.id;
+        s.orders.cancel(&system(), id, None, "").await.unwrap();
+        s.settle().await;
+        assert!(s.courier.parcels.lock().unwrap().is_empty());
+        assert_eq!(s.courier.cancelled.lock().unwrap().as_slice(), [id, id]);
+    })
+    .await;
+}
