@@ -43,5 +43,8 @@ pub use store::STATEMENTS;
 /// The tables of this module.
 pub const MIGRATIONS: MigrationSet = MigrationSet {
     module: "orders",
-    migrations: &[Migration::new("001_init", include_str!("migrations/001_init.sql"))],
+    migrations: &[
+        Migration::new("001_init", include_str!("migrations/001_init.sql")),
+        Migration::new("002_of_person", include_str!("migrations/002_of_person.sql")),
+    ],
 };

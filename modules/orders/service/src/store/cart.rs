@@ -50,10 +50,13 @@ pub(crate) const DELETE: Sql =
     Sql::new("orders.cart_delete", "DELETE FROM cart WHERE id = ?1 AND order_id IS NULL");
 pub(crate) const MERGE: Sql =
     Sql::new("orders.cart_merge", "UPDATE cart SET person_id = ?2 WHERE person_id = ?1");
+/// What makes a cart idle is asked again outside of the list: Postgres looks at a row once more
+/// after it has waited for its owner, and by then it can be an order's.
 pub(crate) const IDLE: Sql = Sql::new(
     "orders.cart_idle",
     "DELETE FROM cart WHERE id IN (
-       SELECT id FROM cart WHERE order_id IS NULL AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
+       SELECT id FROM cart WHERE order_id IS NULL AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)
+       AND order_id IS NULL AND updated_at < ?1",
 );
 
 /// A cart as it is kept.
