@@ -31,7 +31,8 @@ pub(crate) fn read(body: &[u8], hash: &Secret) -> Result<Vec<String>, HookError>
     let mut numbers: Vec<String> = feed
         .iter()
         .filter_map(|entry| match &entry["order_id"] {
-            Value::String(s) if !s.is_empty() && s.len() <= 64 => Some(s.clone()),
+            // Our numbers are plain; PostgreSQL refuses a NUL, and the courier would try for ever.
+            Value::String(s) if (1..=64).contains(&s.len()) && plain(s) => Some(s.clone()),
             Value::Number(n) => Some(n.to_string()),
             _ => None,
         })
@@ -42,6 +43,10 @@ pub(crate) fn read(body: &[u8], hash: &Secret) -> Result<Vec<String>, HookError>
     numbers.sort_unstable();
     numbers.dedup();
     Ok(numbers)
+}
+
+fn plain(number: &str) -> bool {
+    number.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -75,6 +80,7 @@ mod tests {
             br#"{"hash":"h"}"#,
             br#"{"hash":"h","status_feed":{}}"#,
             br#"{"hash":"h","status_feed":[1,2]}"#,
+            br#"{"hash":"h","status_feed":[{"order_id":"a\u0000b"}]}"#,
         ] {
             assert!(matches!(read(bad, &hash), Err(HookError::Malformed(_))));
         }
