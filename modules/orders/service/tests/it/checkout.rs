@@ -383,6 +383,7 @@ async fn orders_are_listed_for_those_who_may_see_them() {
         assert_eq!(list(filter(Some(OrderState::Confirmed), None)).await, 5);
         assert_eq!(list(filter(Some(OrderState::Shipped), None)).await, 0);
         assert_eq!(list(filter(None, Some(&number))).await, 1);
+        assert_eq!(list(filter(None, Some("M\0"))).await, 0, "no text of PostgreSQL's");
         let denied = s.orders.list(&op, &OrderFilter::default(), &all).await;
         assert!(matches!(denied, Err(OrderError::Denied)));
         let you = person_op(s.person().await, false);
