@@ -12,15 +12,15 @@ use crate::demo::socket::{Live, play_quiz};
 
 /// The demo's questions: this shopper has read the book.
 const QUIZ: &str = include_str!("../../demo-shop/quiz.json");
-/// The shopper's number and address.
-const PHONE: &str = "+919876543210";
+/// Where the shopper lives.
 const PINCODE: &str = "302001";
 
 /// What later steps need from earlier ones.
 #[derive(Default)]
 struct Seen {
+    /// A new number each time: codes are limited per number, coins per day.
+    phone: String,
     variants: Vec<String>,
-    slug: String,
     cart: String,
     to_pay: i64,
     coins: i64,
@@ -40,7 +40,7 @@ pub(crate) async fn walk(demo: &Demo) -> bool {
             return false;
         }
     };
-    let mut seen = Seen::default();
+    let mut seen = Seen { phone: new_phone(), ..Seen::default() };
     let mut step = 0;
     macro_rules! step {
         ($name:literal, $run:expr) => {
@@ -62,7 +62,7 @@ pub(crate) async fn walk(demo: &Demo) -> bool {
     step!("open", open(&client));
     step!("browse", browse(&client, &mut seen));
     step!("search", search(&client));
-    step!("picture", picture(&client, &seen));
+    step!("picture", picture(&client));
     step!("guest", guest(&mut client));
     step!("play", play(&client, &mut seen));
     step!("login", login(&mut client, &seen));
@@ -81,6 +81,11 @@ pub(crate) async fn walk(demo: &Demo) -> bool {
     step!("books", books(demo));
     println!("all {step} steps held");
     true
+}
+
+fn new_phone() -> String {
+    let random = u64::from_le_bytes(crate::cli::env().random());
+    format!("+919{:09}", random % 1_000_000_000)
 }
 
 async fn open(client: &Client) -> Result<String, Failed> {
@@ -113,14 +118,10 @@ async fn browse(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
             && p["variants"][0]["price"].as_i64() < Some(400_000)
             && p["media"].as_array().is_some_and(|m| !m.is_empty())
     };
-    let mut chosen: Vec<&Value> = products.iter().filter(buyable).collect();
-    // On a shop that was filled just now, the pictures are still being made.
-    chosen.sort_by_key(|p| !p["media"][0]["card"]["url"].is_string());
-    chosen.truncate(2);
+    let chosen: Vec<&Value> = products.iter().filter(buyable).take(2).collect();
     ensure(chosen.len() == 2, "no two products can be bought")?;
     seen.variants =
         chosen.iter().map(|p| text(&p["variants"][0]["id"])).collect::<Result<_, _>>()?;
-    seen.slug = text(&chosen[0]["slug"])?;
     Ok(format!(
         "{} products in {} categories with {} facets; chose {} and {}",
         data["products"]["totalCount"],
@@ -150,19 +151,23 @@ async fn search(client: &Client) -> Result<String, Failed> {
     Ok(format!("`{typo}` finds {count}, first {}", data["products"]["nodes"][0]["name"]))
 }
 
-async fn picture(client: &Client, seen: &Seen) -> Result<String, Failed> {
-    let query =
-        "query($s: String!) { product(slug: $s) { name media { card { url width height } } } }";
-    let card = client
-        .until("the picture's rendition", async |c| {
-            let data = c.graphql(query, json!({ "s": seen.slug })).await?;
-            let card = &data["product"]["media"][0]["card"];
-            Ok(card["url"].is_string().then(|| card.clone()))
+async fn picture(client: &Client) -> Result<String, Failed> {
+    let query = "{ products(first: 50) { nodes { name media { card { url width height } } } } }";
+    // On a shop that was filled just now they are still being made: the first that is there.
+    let (name, card) = client
+        .until("a picture's rendition", async |c| {
+            let data = c.graphql(query, json!({})).await?;
+            let made = array(&data["products"]["nodes"])?.iter().find_map(|p| {
+                let card = &p["media"][0]["card"];
+                card["url"].is_string().then(|| (p["name"].clone(), card.clone()))
+            });
+            Ok(made)
         })
         .await?;
     let (content_type, bytes) = client.get(&text(&card["url"])?).await?;
     ensure(content_type == "image/webp" && bytes.starts_with(b"RIFF"), "the picture is no WebP")?;
-    Ok(format!("{}x{} WebP of {} bytes", card["width"], card["height"], bytes.len()))
+    let (width, height) = (&card["width"], &card["height"]);
+    Ok(format!("{name}: {width}x{height} WebP of {} bytes", bytes.len()))
 }
 
 async fn guest(client: &mut Client) -> Result<String, Failed> {
@@ -199,10 +204,10 @@ async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
     client
         .graphql(
             "mutation($p: String!) { requestOtp(phone: $p) { expiresInS } }",
-            json!({ "p": PHONE }),
+            json!({ "p": seen.phone }),
         )
         .await?;
-    let path = format!("/_sim/sms?to={}", PHONE.replace('+', "%2B"));
+    let path = format!("/_sim/sms?to={}", seen.phone.replace('+', "%2B"));
     let code = client
         .until("the SMS", async |c| {
             let inbox = c.sim_get(&path).await?;
@@ -210,7 +215,7 @@ async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
         })
         .await?;
     let verify = "mutation($p: String!, $c: String!) { verifyOtp(phone: $p, code: $c) { accessToken guest isNew } }";
-    let data = client.graphql(verify, json!({ "p": PHONE, "c": code })).await?;
+    let data = client.graphql(verify, json!({ "p": seen.phone, "c": code })).await?;
     ensure(data["verifyOtp"]["guest"] == false, "still a guest after login")?;
     client.token = Some(text(&data["verifyOtp"]["accessToken"])?);
     let edit =
@@ -229,9 +234,9 @@ async fn login(client: &mut Client, seen: &Seen) -> Result<String, Failed> {
     ))
 }
 
-fn address() -> Value {
+fn address(phone: &str) -> Value {
     json!({
-        "name": "Asha Rani", "phone": PHONE, "email": "asha@example.in",
+        "name": "Asha Rani", "phone": phone, "email": "asha@example.in",
         "line1": "12 Johari Bazaar", "city": "Jaipur", "pincode": PINCODE
     })
 }
@@ -247,8 +252,9 @@ async fn cart(client: &Client, seen: &mut Seen) -> Result<String, Failed> {
         id state lines { name quantity total } totals { total tax toPay } problems { code message } methods } }";
     let lines: Vec<Value> =
         seen.variants.iter().map(|v| json!({ "variantId": v, "quantity": 2 })).collect();
-    let data =
-        client.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
+    let data = client
+        .graphql(create, json!({ "i": { "lines": lines, "address": address(&seen.phone) } }))
+        .await?;
     let cart = &data["createCart"];
     ensure(
         array(&cart["problems"])?.is_empty(),
@@ -479,8 +485,9 @@ async fn cash_on_delivery(client: &Client, seen: &Seen) -> Result<String, Failed
     let guest = Client::new(&client.shop, &client.sim)?;
     let create = "mutation($i: CreateCartInput!) { createCart(input: $i) { id totals { toPay codFee } methods } }";
     let lines = json!([{ "variantId": seen.variants[0], "quantity": 1 }]);
-    let data =
-        guest.graphql(create, json!({ "i": { "lines": lines, "address": address() } })).await?;
+    let data = guest
+        .graphql(create, json!({ "i": { "lines": lines, "address": address(&seen.phone) } }))
+        .await?;
     let input = json!({
         "cartId": data["createCart"]["id"], "method": "CASH_ON_DELIVERY",
         "idempotencyKey": format!("walk-cod-{}", seen.order)

@@ -19,10 +19,11 @@ use mela_base::{Env, Id};
 use mela_db::{Db, DbConfig, DbError, Query, Sql};
 use mela_sim::Sim;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::server::{Engine, Place, STAFF_PASSWORD, http, text, told, until};
+use crate::server::{Engine, Place, STAFF_PASSWORD, http, simulators, text, told, until};
 
 /// Kills under load, unless `MELA_CRASH_ROUNDS` says otherwise.
 const ROUNDS: u64 = 10;
@@ -242,6 +243,8 @@ struct Victim {
     sim: Sim,
     listen: String,
     child: Option<Child>,
+    /// Of the simulators.
+    runtime: Option<Runtime>,
 }
 
 impl Victim {
@@ -297,6 +300,9 @@ impl Drop for Victim {
         }
         if std::thread::panicking() {
             eprintln!("--- the server said\n{}", self.log());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }
@@ -489,10 +495,11 @@ async fn what_was_acknowledged_survives_every_kill() {
 
 async fn kills() {
     let rounds = std::env::var("MELA_CRASH_ROUNDS").map_or(ROUNDS, |n| n.parse().unwrap());
-    let sim = mela_sim::start(mela_sim::SimConfig::default()).await.unwrap();
+    let (sim, runtime) = simulators();
     let place = Place::fair(Engine::Sqlite);
     let sim_url = sim.ui_url();
-    let mut victim = Victim { place, sim, listen: "127.0.0.1:0".to_owned(), child: None };
+    let listen = "127.0.0.1:0".to_owned();
+    let mut victim = Victim { place, sim, listen, child: None, runtime: Some(runtime) };
     victim.start().await;
     let url = format!("http://{}", victim.listen);
     victim.sim.set_razorpay_webhook(Some(format!("{url}/webhooks/payments/razorpay")));
@@ -544,23 +551,35 @@ async fn kills() {
             killed += 1;
         }
         books(&victim.place);
+        if round == rounds {
+            // Shoppers still get their answers; players start no match that would outlast the test.
+            world.stop.store(1, Ordering::SeqCst);
+        } else {
+            failed(&mut clients);
+        }
         victim.start().await;
-        failed(&mut clients).await;
     }
-    world.stop.store(1, Ordering::SeqCst);
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
     // Matches that died with their server are settled by the next one.
-    let truth = until("the rest to be settled", async || {
+    let mut waits = String::new();
+    for _ in 0..150 {
         let truth = truth(&victim.place).await;
         let orders = world.orders.lock().unwrap();
-        let paid = |key: &String| orders.get(key).is_some_and(|o| o.paid);
-        let waits = |(key, o): (&String, &Stored)| o.state == "pending_payment" && paid(key);
-        let done = truth.running == 0 && !truth.orders.iter().any(waits);
-        done.then_some(truth)
-    })
-    .await;
+        let paid =
+            |(key, o): &(&String, &Stored)| o.state == "pending_payment" && orders[*key].paid;
+        let pending = truth.orders.iter().filter(paid).count();
+        waits = format!("{} matches run, {pending} paid orders are not confirmed", truth.running);
+        if truth.running + i64::try_from(pending).unwrap() == 0 {
+            waits.clear();
+            break;
+        }
+        drop(orders);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(waits.is_empty(), "{waits}");
+    let truth = truth(&victim.place).await;
     let (orders, results) = (world.orders.lock().unwrap(), world.results.lock().unwrap());
     check(&orders, &results, &truth);
     assert_eq!(truth.orders.len(), orders.len(), "an order that nobody was told of");
@@ -580,7 +599,7 @@ async fn kills() {
 }
 
 /// Fails with a client that failed.
-async fn failed(clients: &mut JoinSet<()>) {
+fn failed(clients: &mut JoinSet<()>) {
     if let Some(ended) = clients.try_join_next() {
         ended.unwrap();
         panic!("a client stopped by itself");
