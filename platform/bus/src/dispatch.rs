@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mela_base::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
-use mela_db::{DbError, Wake};
+use mela_db::{DbError, Value, Wake};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -142,12 +142,15 @@ impl Inner {
     async fn retries(self: &Arc<Self>) -> Result<usize, DbError> {
         let now = self.env.now();
         let lease_end = now.plus_ms(LEASE_MS);
-        let due = self.db.read("bus.due", move |q| store::due_retries(q, now, BATCH)).await?;
+        // A consumer that this process does not have is another one's, or another version's: its
+        // retries must not fill the round.
         let consumers = self.consumers.read().clone();
+        let names: Vec<Value> = consumers.iter().map(|c| Value::from(c.name)).collect();
+        let due =
+            self.db.read("bus.due", move |q| store::due_retries(q, now, BATCH, &names)).await?;
         let mut work = Vec::new();
         let mut attempts = HashMap::new();
         for again in due {
-            // A consumer that this process does not have is another one's, or a later version's.
             let Some(consumer) = consumers.iter().find(|c| c.name == again.consumer) else {
                 continue;
             };

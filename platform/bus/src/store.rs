@@ -72,7 +72,7 @@ const RETRY_EVENTS: Sql = Sql::new(
     "bus.retry_events",
     "SELECT o.seq, o.id, o.topic, o.key, o.payload, o.at, r.consumer, r.attempts
      FROM outbox_retry AS r JOIN outbox AS o ON o.seq = r.seq
-     WHERE r.next_at <= ?1 ORDER BY r.next_at LIMIT ?2",
+     WHERE r.next_at <= ?1 AND r.consumer IN {list} ORDER BY r.next_at LIMIT ?2",
 );
 const RETRY_DELETE: Sql =
     Sql::new("bus.retry_delete", "DELETE FROM outbox_retry WHERE seq = ?1 AND consumer = ?2");
@@ -233,12 +233,14 @@ pub(crate) struct Again {
     pub(crate) attempts: i64,
 }
 
+/// What is due of these consumers.
 pub(crate) fn due_retries(
     q: &mut Query<'_>,
     now: Timestamp,
     limit: i64,
+    consumers: &[Value],
 ) -> Result<Vec<Again>, DbError> {
-    let rows = q.all(&RETRY_EVENTS, &params![now, limit])?;
+    let rows = q.all_in(&RETRY_EVENTS, &params![now, limit], consumers)?;
     rows.iter()
         .map(|r| Ok(Again { event: delivered(r)?, consumer: r.get(6)?, attempts: r.get(7)? }))
         .collect()

@@ -278,3 +278,34 @@ async fn runs_by_itself_until_it_is_stopped() {
     })
     .await;
 }
+
+/// Retries of a consumer that no process has any more (an older version's) must not fill the
+/// rounds of those that are there.
+#[tokio::test]
+async fn retries_of_a_consumer_that_is_gone_hold_up_nobody() {
+    on_both(&[MIGRATIONS], async |t| {
+        let old = Bus::new(t.db.clone(), t.env.clone());
+        let gone = Guest::default();
+        gone.failing.store(usize::MAX, Ordering::SeqCst);
+        old.subscribe("test.gone", &["*"], Arc::new(gone));
+        let env = t.env.clone();
+        t.db.write("tea.brew", move |tx| {
+            let event = |i: u32| Brewed { pot: format!("pot{i}"), cups: i };
+            let rows: Result<Vec<_>, _> = (0..300).map(|i| EventRow::new(&event(i))).collect();
+            emit_all(tx, &env, &rows?)
+        })
+        .await
+        .unwrap();
+        while old.dispatch_once().await.unwrap() > 0 {}
+
+        t.clock.advance_ms(MINUTE_MS);
+        let (new, guest) = bus(&t, t.db.clone());
+        guest.failing.store(1, Ordering::SeqCst);
+        brew(&t, "blue", 2, false).await;
+        new.dispatch_once().await.unwrap();
+        t.clock.advance_ms(MINUTE_MS);
+        assert_eq!(new.dispatch_once().await, Ok(1));
+        assert_eq!(*guest.got.lock(), [("blue".to_owned(), 2)]);
+    })
+    .await;
+}
