@@ -307,7 +307,7 @@ impl Drop for Server {
 pub(crate) const SHIPWAY_TOKEN: &str = "simulator-webhook-token";
 
 /// Simulators on threads of their own, so that a blocking test does not stop them.
-fn simulators() -> (Sim, Runtime) {
+pub(crate) fn simulators() -> (Sim, Runtime) {
     let mut config = SimConfig::default();
     config.sms.templates = mela_notify::TEMPLATES
         .iter()
