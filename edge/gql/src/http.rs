@@ -119,10 +119,15 @@ async fn handle(State(endpoint): State<Arc<Endpoint>>, request: HttpRequest) -> 
         Err(refusal) => return refuse(Media::Json, &refusal, "-"),
     };
     let request_id = request_id(request.headers());
-    match answer(&endpoint, media, request).await {
+    let mut response = match answer(&endpoint, media, request).await {
         Ok(response) => response,
         Err(refusal) => refuse(media, &refusal, &request_id),
-    }
+    };
+    // What is not said to be for everybody must not rest in a proxy: what concerns the caller, and
+    // refusals, some of which are a 200.
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn upgrade(endpoint: Arc<Endpoint>, request: HttpRequest) -> Response {
@@ -202,8 +207,6 @@ async fn answer(
         if let Some(cache) = cache {
             cache.put(key, kept);
         }
-    } else if get {
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
 }

@@ -60,6 +60,9 @@ async fn a_document_that_asks_for_too_much_is_refused_before_it_runs() {
         format!("{{ {} }}", aliases(3_000, "categories { id }")),
         format!("{{ {} }}", aliases(500, "products(first: 1) { totalCount }")),
         format!("{{ {} }}", aliases(500, "product(slug: \"x\") { id }")),
+        // Few rows, but a walk over an index for each.
+        format!("{{ {} }}", aliases(100, "products(first: 1) { facets { field } }")),
+        format!("{{ {} }}", aliases(25, "leaderboard(first: 1) { total }")),
         format!("mutation {{ {} }}", aliases(100, "startGuest { accessToken }")),
         format!("mutation {{ {} }}", aliases(100, "createCart(input: {}) { id }")),
         doubling(20),
@@ -473,6 +476,14 @@ async fn answers_to_everybody_are_kept_until_the_catalogue_changes() {
         let own = format!("{}/graphql?query={}", server.url, encoded("{ me { phone } }"));
         let own = server.http.get(own).send().await.unwrap();
         assert_eq!(own.headers()["cache-control"], "no-store");
+        // A refusal that is a 200 all the same.
+        let extensions =
+            json!({ "persistedQuery": { "version": 1, "sha256Hash": "0".repeat(64) } });
+        let unknown = encoded(&extensions.to_string());
+        let unknown = format!("{}/graphql?extensions={unknown}", server.url);
+        let unknown = server.http.get(unknown).send().await.unwrap();
+        assert_eq!(unknown.status(), StatusCode::OK);
+        assert_eq!(unknown.headers()["cache-control"], "no-store");
 
         // A new price is seen at once, also by those who were given a kept answer before.
         let variant = &first["products"]["nodes"][0]["variants"][0];

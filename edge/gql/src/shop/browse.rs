@@ -11,6 +11,9 @@ use crate::page::{self, PageInfo};
 use crate::scalar::PaiseScalar;
 use crate::shop::catalog::{Category, Product};
 
+/// What a search costs beyond its hits: all that match are counted, however few are asked for.
+const SEARCHING: usize = 200;
+
 /// Order of products.
 #[derive(Enum, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum ProductSort {
@@ -199,7 +202,7 @@ impl CatalogQuery {
     }
 
     /// Products by words, filter and order.
-    #[graphql(complexity = "page::cost(first, child_complexity)")]
+    #[graphql(complexity = "page::cost(first, child_complexity) + SEARCHING")]
     async fn products(
         &self,
         ctx: &Context<'_>,
@@ -253,7 +256,7 @@ impl CatalogQuery {
     }
 
     /// Completions while typing.
-    #[graphql(complexity = "page::cost(first, child_complexity)")]
+    #[graphql(complexity = "page::cost(first, child_complexity) + SEARCHING")]
     async fn suggest(
         &self,
         ctx: &Context<'_>,
