@@ -93,7 +93,8 @@ pub(crate) fn accept(endpoint: Arc<Endpoint>, upgrade: WebSocketUpgrade, peer: P
         let (sink, stream) = socket.split();
         let (out, outbox) = mpsc::channel(OUTBOX);
         let writer = tokio::spawn(write(sink, outbox));
-        let session = Session { endpoint, peer, out, op: None, running: Arc::default() };
+        let running = Arc::default();
+        let session = Session { endpoint, peer, out, op: None, token: None, running };
         if known {
             session.run(stream).await;
         } else {
@@ -126,6 +127,8 @@ struct Session {
     out: mpsc::Sender<Message>,
     /// Set by `connection_init`.
     op: Option<Op>,
+    /// With which it was said.
+    token: Option<String>,
     running: Running,
 }
 
@@ -172,6 +175,9 @@ impl Session {
                 }
                 Err(_) if silent == MAX_SILENT_PINGS => return None,
                 Err(_) => {
+                    if let Err(close) = self.still_welcome() {
+                        return Some(close);
+                    }
                     silent += 1;
                     self.out.send(Message::Ping(bytes::Bytes::new())).await.ok()?;
                     continue;
@@ -185,7 +191,10 @@ impl Session {
                     let limit = MAX_MESSAGE / 1024;
                     Err(Close::new(1009, format_args!("a message is at most {limit} KiB")))
                 }
-                Message::Text(text) => self.handle(&text).await,
+                Message::Text(text) => match self.still_welcome() {
+                    Ok(()) => self.handle(&text).await,
+                    Err(close) => Err(close),
+                },
                 Message::Binary(_) => Err(Close::new(4400, "messages are JSON text")),
                 _ => Ok(()),
             };
@@ -193,6 +202,14 @@ impl Session {
                 return Some(close);
             }
         }
+    }
+
+    /// A socket lives longer than its token: whoever has logged out, lost a role or let the token
+    /// run out must say anew who they are.
+    fn still_welcome(&self) -> Result<(), Close> {
+        caller_with_token(&self.endpoint, self.token.as_deref())
+            .map(drop)
+            .map_err(|e| Close::new(4403, format_args!("Forbidden: {e}")))
     }
 
     async fn handle(&mut self, text: &str) -> Result<(), Close> {
@@ -233,6 +250,7 @@ impl Session {
             .map(|t| t.strip_prefix("Bearer ").unwrap_or(t));
         let actor = caller_with_token(&self.endpoint, token)
             .map_err(|e| Close::new(4403, format_args!("Forbidden: {e}")))?;
+        self.token = token.map(str::to_owned);
         self.op = Some(Op {
             request_id: self.peer.request_id.clone(),
             actor,

@@ -113,6 +113,7 @@ async fn the_protocol() {
         conversation(&server, &token).await;
         refusals(&server).await;
         watching(&server, &token).await;
+        logged_out(&server).await;
         bounds(&server, &token).await;
     };
     tokio::join!(silent, rest);
@@ -254,6 +255,22 @@ async fn watching(server: &Server, token: &str) {
     socket.say(subscribe("1", INBOX)).await;
     socket.say(subscribe("1", INBOX)).await;
     assert_eq!(socket.closed().await, 4409);
+}
+
+/// Sockets outlive tokens, not sessions.
+async fn logged_out(server: &Server) {
+    let token = server.guest().await;
+    let mut live = Socket::ready(server, Some(&token)).await;
+    live.say(subscribe("1", INBOX)).await;
+    let mut play = Socket::connect(server, "/play", None).await;
+    play.say(json!({ "t": "hello", "token": token })).await;
+    assert_eq!(play.json().await["t"], "welcome");
+
+    server.data(Some(&token), "mutation { logout }", json!({})).await;
+    live.say(json!({ "type": "ping" })).await;
+    assert_eq!(live.closed().await, 4403);
+    play.say(json!({ "t": "ping", "n": 1 })).await;
+    assert_eq!(play.closed().await, 4401);
 }
 
 async fn bounds(server: &Server, token: &str) {
