@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mela_base::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
-use mela_db::{DbError, Value, Wake};
+use mela_db::{DbError, Dialect, Value, Wake};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -47,6 +47,13 @@ impl Bus {
     }
 
     async fn run_dispatcher(&self, mut shutdown: watch::Receiver<bool>) {
+        // SQLite has one process that dispatches: what is claimed was claimed by one that died, and
+        // a paid order must not wait for the lease. Handlers bear a repeat.
+        if self.0.db.dialect() == Dialect::Sqlite
+            && let Err(error) = self.0.db.write("bus.release", store::release).await
+        {
+            tracing::warn!(%error, "claimed events wait for their lease");
+        }
         let mut woken = self.0.db.woken(Wake::Outbox);
         let mut swept = self.0.env.now();
         while !*shutdown.borrow_and_update() {

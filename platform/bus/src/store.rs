@@ -21,6 +21,7 @@ pub const MIGRATIONS: MigrationSet = MigrationSet {
 pub const STATEMENTS: &[&Sql] = &[
     &INSERT,
     &DONE,
+    &RELEASE,
     &RETRY_PUT,
     &RETRY_CLAIM,
     &RETRY_EVENTS,
@@ -53,6 +54,11 @@ const DONE: Sql = Sql::new(
     "bus.outbox_done",
     "WITH v(seq) AS (VALUES {rows BIGINT})
      UPDATE outbox SET done_at = ?1 FROM v WHERE outbox.seq = v.seq",
+);
+
+const RELEASE: Sql = Sql::new(
+    "bus.outbox_release",
+    "UPDATE outbox SET claimed_until = NULL WHERE done_at IS NULL AND claimed_until IS NOT NULL",
 );
 
 const RETRY_PUT: Sql = Sql::new(
@@ -184,6 +190,11 @@ fn delivered(row: &Row) -> Result<Delivered, DbError> {
         payload: row.get(4)?,
         at: row.get(5)?,
     })
+}
+
+/// Takes back what was claimed and not finished.
+pub(crate) fn release(tx: &mut Tx<'_>) -> Result<u64, DbError> {
+    tx.exec(&RELEASE, &[])
 }
 
 /// Takes open events for delivery, oldest first, until the lease ends.
