@@ -126,7 +126,7 @@ impl Shop {
         let jobs = Jobs::new(db.clone(), env.clone());
         let metrics = Metrics::default();
         let blobs =
-            BlobStore::open(&config.data.dir.join("blobs"), env.clone()).map_err(Problem::new)?;
+            BlobStore::open(config.data.dir.join("blobs"), env.clone()).map_err(Problem::new)?;
 
         let sms: Arc<dyn SmsSender> =
             Arc::new(DltSms::new(sms_config(config)).map_err(|e| Problem::internal(&e))?);

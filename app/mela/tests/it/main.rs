@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api_audit;
+mod api_http;
 mod api_limits;
 mod api_live;
+mod api_play;
 mod api_rights;
 mod api_statements;
 mod browser;
@@ -14,5 +16,6 @@ mod cli_help;
 mod cli_import;
 mod cli_operate;
 mod crash;
+mod crash_truth;
 mod main_job;
 mod server;
