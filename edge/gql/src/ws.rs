@@ -196,7 +196,8 @@ impl Session {
                     Err(close) => Err(close),
                 },
                 Message::Binary(_) => Err(Close::new(4400, "messages are JSON text")),
-                _ => Ok(()),
+                // Whoever only answers pings is asked too.
+                _ => self.still_welcome(),
             };
             if let Err(close) = handled {
                 return Some(close);
