@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::ffi::{self, ErrorCode};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
@@ -32,6 +33,9 @@ impl SqliteConn {
             let conn = Connection::open(path)?;
             conn.busy_timeout(BUSY)?;
             conn.set_prepared_statement_cache_capacity(1_024);
+            // Plans do not depend on bound values: with them, ANALYZE's samples would make SQLite
+            // prepare a statement anew for almost every call.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             let level = match synchronous {
                 Synchronous::Full => "FULL",
                 Synchronous::Normal => "NORMAL",
