@@ -36,6 +36,8 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 const MAX_SILENT_PINGS: u32 = 3;
 /// Time for a client to take one message.
 const TAKE_WITHIN: Duration = Duration::from_secs(30);
+/// For how long the messages of a client that was closed are still read, and thrown away.
+const READ_ON: Duration = Duration::from_secs(2);
 /// Operations at once on one socket.
 const MAX_OPERATIONS: usize = 50;
 /// Messages waiting for a slow client before its operations wait too.
@@ -148,6 +150,10 @@ impl Session {
     async fn run(mut self, mut stream: SplitStream<WebSocket>) {
         if let Some(close) = self.serve(&mut stream).await {
             self.close(close).await;
+            // A connection that is closed with unread messages is reset, and the client never
+            // learns why.
+            let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+            let _ = timeout(READ_ON, rest).await;
         }
         for (_, (_, task)) in self.running.lock().drain() {
             task.abort();

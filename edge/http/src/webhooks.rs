@@ -21,9 +21,9 @@ pub(crate) async fn payment(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let body = match whole(body) {
+    let body = match body {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(rejection) => return cut_off(&rejection),
     };
     let op = op(&headers, &edge.services.identity);
     let pairs: Vec<(String, String)> = headers
@@ -46,9 +46,9 @@ pub(crate) async fn shipway(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let body = match whole(body) {
+    let body = match body {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(rejection) => return cut_off(&rejection),
     };
     let op = op(&headers, &edge.services.identity);
     match edge.services.shipping.webhook(&op, &secret, &body).await {
@@ -64,9 +64,9 @@ pub(crate) async fn callback(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let body = match whole(body) {
+    let body = match body {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(rejection) => return cut_off(&rejection),
     };
     let op = op(&headers, &edge.services.identity);
     let Ok(fields) = serde_urlencoded::from_bytes::<Vec<(String, String)>>(&body) else {
@@ -97,9 +97,9 @@ pub(crate) async fn cancel(RawQuery(query): RawQuery) -> Response {
     }
 }
 
-/// The body, unless it is too large or was cut off.
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Response> {
-    body.map_err(|rejection| match rejection.status() {
+/// The body is too large, or did not come to its end.
+fn cut_off(rejection: &BytesRejection) -> Response {
+    match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => document(
             StatusCode::PAYLOAD_TOO_LARGE,
             "BODY_TOO_LARGE",
@@ -110,7 +110,7 @@ fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Response> {
             "BODY_UNREADABLE",
             "the request body could not be read to its end; send it again",
         ),
-    })
+    }
 }
 
 fn see_other(to: &str) -> Response {

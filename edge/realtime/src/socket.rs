@@ -18,6 +18,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Time for a client to take one message.
 const TAKE_WITHIN: Duration = Duration::from_secs(20);
+/// For how long the messages of a client that was closed are still read, and thrown away.
+const READ_ON: Duration = Duration::from_secs(2);
 /// Refusals after which a connection is closed: a client that goes on like this is broken or hostile.
 const MAX_REFUSALS: u32 = 50;
 
@@ -49,6 +51,9 @@ pub(crate) async fn serve(shared: Shared, mut socket: WebSocket) {
     if let Some(Close(code, reason)) = close {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         let _ = timeout(TAKE_WITHIN, socket.send(Message::Close(Some(frame)))).await;
+        // A connection that is closed with unread messages is reset, and the client never learns why.
+        let rest = async { while let Some(Ok(_)) = socket.recv().await {} };
+        let _ = timeout(READ_ON, rest).await;
     }
     shared.sessions.add(-1);
 }

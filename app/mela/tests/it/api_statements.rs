@@ -89,7 +89,7 @@ fn address() -> Value {
 }
 
 /// Variants of two products that can be bought.
-async fn two(server: &Server) -> [String; 2] {
+pub(crate) async fn two(server: &Server) -> [String; 2] {
     let query = "{ products(first: 30) { nodes { variants { id price available } } } }";
     let data = server.data(None, query, json!({})).await;
     let mut found = data["products"]["nodes"].as_array().unwrap().iter().filter_map(|p| {
