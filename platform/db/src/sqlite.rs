@@ -36,6 +36,8 @@ impl SqliteConn {
             // Plans do not depend on bound values: with them, ANALYZE's samples would make SQLite
             // prepare a statement anew for almost every call.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+            // No mmap: a reader would unmap the file after each commit of the writer and fault every
+            // page in again, which costs more than it saves.
             let level = match synchronous {
                 Synchronous::Full => "FULL",
                 Synchronous::Normal => "NORMAL",
@@ -47,7 +49,6 @@ impl SqliteConn {
                  PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY;
                  PRAGMA cache_size = -16000;
-                 PRAGMA mmap_size = 268435456;
                  PRAGMA wal_autocheckpoint = 4000;
                  PRAGMA journal_size_limit = 67108864;"
             ))?;
