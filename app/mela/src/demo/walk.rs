@@ -142,8 +142,10 @@ async fn search(client: &Client) -> Result<String, Failed> {
     let word = name.split(|c: char| !c.is_alphabetic()).max_by_key(|w| w.len()).unwrap_or("kite");
     // A typo: two letters in the middle change places.
     let mut letters: Vec<char> = word.to_lowercase().chars().collect();
-    let middle = letters.len() / 2;
-    letters.swap(middle - 1, middle);
+    let middle = (letters.len() / 2..letters.len()).find(|i| letters[*i - 1] != letters[*i]);
+    if let Some(middle) = middle {
+        letters.swap(middle - 1, middle);
+    }
     let typo: String = letters.into_iter().collect();
     let data = client.graphql(query, json!({ "q": typo })).await?;
     let count = data["products"]["totalCount"].as_u64().unwrap_or(0);
