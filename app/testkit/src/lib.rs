@@ -19,9 +19,11 @@
 
 mod database;
 mod postgres;
+mod stub;
 
 pub use database::{TestDb, on_both};
 pub use postgres::{PrivatePostgres, shared_postgres};
+pub use stub::{Reply, Request, Stub};
 
 /// A file or folder of the shared data beside the workspace. Panics with what to do if the
 /// folder is missing: a test must not pass because its input is not there.

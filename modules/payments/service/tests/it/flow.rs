@@ -4,8 +4,8 @@ use mela_payments_api::{Method, NextStep, PaymentError, PaymentState, Payments};
 use mela_testkit::on_both;
 use mela_wallet_api::Account;
 
-use crate::stub::{Reply, Stub};
 use crate::support::{KEY_ID, KEY_SECRET, SETS, Shop, gateway_order, hmac, op};
+use mela_testkit::{Reply, Stub};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_prepare_on_both() {

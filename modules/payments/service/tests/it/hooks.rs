@@ -4,8 +4,8 @@ use mela_payments_api::{PaymentError, PaymentState, Payments, WebhookAck};
 use mela_testkit::on_both;
 use serde_json::json;
 
-use crate::stub::Stub;
 use crate::support::{HOOK_SECRET, KEY_ID, KEY_SECRET, SETS, Shop, hmac, op};
+use mela_testkit::Stub;
 
 type Headers = Vec<(String, String)>;
 

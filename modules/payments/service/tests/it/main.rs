@@ -8,5 +8,4 @@ mod hooks;
 mod recovery;
 mod refunds;
 mod shuffle;
-mod stub;
 mod support;

@@ -8,8 +8,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::stub::{Reply, Stub};
 use crate::support::{HOOK_SECRET, SETS, Shop, hmac, op};
+use mela_testkit::{Reply, Stub};
 
 const AMOUNT: i64 = 50_000;
 

@@ -5,8 +5,8 @@ use mela_shipping_api::{ParcelState, Shipping, ShippingError};
 use mela_testkit::on_both;
 use serde_json::json;
 
-use crate::stub::{Reply, Stub};
 use crate::support::{Desk, HASH, SETS, TOKEN, op};
+use mela_testkit::{Reply, Stub};
 
 fn nudge(numbers: &[&str]) -> Vec<u8> {
     let feed: Vec<_> = numbers
@@ -149,7 +149,7 @@ async fn many_parcels_in_few_calls() {
             if line == "POST /v2orders" {
                 let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
                 let awb = body["order_id"].as_str().unwrap().replace("M26-", "77");
-                return Reply(200, json!({ "success": true, "awb_response": { "AWB": awb } }).to_string());
+                return Reply::Json(200, json!({ "success": true, "awb_response": { "AWB": awb } }).to_string());
             }
             // One parcel is missing from the answer, one has a broken row.
             let awbs = line.split("awb_numbers=").nth(1).unwrap().split('&').next().unwrap();
@@ -163,7 +163,7 @@ async fn many_parcels_in_few_calls() {
                     ]}}),
                 })
                 .collect();
-            Reply(200, json!(rows).to_string())
+            Reply::Json(200, json!(rows).to_string())
         })
         .await;
         let desk = Desk::at(t, &stub.url, Some("1"), None);

@@ -5,5 +5,4 @@
 
 mod follow;
 mod push;
-mod stub;
 mod support;

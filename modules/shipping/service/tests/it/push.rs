@@ -7,8 +7,8 @@ use mela_shipping_api::{ParcelState, Shipping, ShippingError};
 use mela_testkit::{TestDb, on_both};
 use serde_json::json;
 
-use crate::stub::{Reply, Stub};
 use crate::support::{Desk, SETS, op};
+use mela_testkit::{Reply, Stub};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_prepare_on_both() {
@@ -160,7 +160,7 @@ async fn called_off_meanwhile(t: TestDb, answered: bool) {
             _ if !answered && looks.fetch_add(1, Ordering::SeqCst) == 0 => (500, "{}"),
             _ => (200, r#"{"success":1,"message":[{"order_id":"M26-1"}]}"#),
         };
-        Reply(status, body.to_owned())
+        Reply::Json(status, body.to_owned())
     })
     .await;
     let desk = Desk::at(t, &stub.url, None, None);
@@ -198,7 +198,7 @@ async fn a_courier_that_talks_nonsense() {
             (500, "{}".to_owned()),
             (401, "{}".to_owned()),
         ] {
-            let stub = Stub::start(move |_| Reply(status, body.clone())).await;
+            let stub = Stub::start(move |_| Reply::Json(status, body.clone())).await;
             let desk = Desk::at(t, &stub.url, None, None);
             let parcel = desk.parcel(&format!("M26-{status}-{}", stub.url));
             let nonsense = desk.shipping.push(&op(), parcel).await;
